@@ -1,0 +1,181 @@
+"""Load a Stable Audio checkpoint: a local folder or a hub id, through stable-audio-tools' classes.
+
+A folder holds `model_config.json` and `model.safetensors`, as on the hub; the embedded model adds
+`audioforge.json` (recommended setting, ranges, licence) and its tokenizer. Weights are safetensors
+only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from audioforge.generation.request import Capabilities, GenerationDefaults
+from audioforge.generation.rf_sampler import SAMPLERS
+from audioforge.generation.sat_imports import quiet, stable_audio_tools
+
+CONFIG, WEIGHTS, CARD = "model_config.json", "model.safetensors", "audioforge.json"
+CONDITIONERS = {"prompt", "seconds_start", "seconds_total"}
+_HUB_LICENCES = {
+    "stabilityai/stable-audio-open-small": "Stability AI Community License",
+    "stabilityai/stable-audio-open-1.0": "Stability AI Community License",
+}
+_SAMPLERS = {"rectified_flow": SAMPLERS, "rf_denoiser": ("pingpong",)}
+_RECOMMENDED = {
+    "rectified_flow": GenerationDefaults(50, 7.0, "euler"),
+    "rf_denoiser": GenerationDefaults(8, 1.0, "pingpong"),
+}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready to sample from."""
+
+    model: Any
+    sample_size: int
+    capabilities: Capabilities
+    weights_sha256: str
+
+
+def load(source: str, name: str, device: str) -> Loaded:
+    """Load a checkpoint in float32 on CPU, or with its transformer in bfloat16 on CUDA.
+
+    Args:
+        source: a folder, or a hub id of the form "owner/name".
+        name: what records call the model.
+        device: "cpu" or "cuda".
+
+    Raises:
+        ValueError: nothing there, not safetensors, an unsupported objective or conditioner, or
+            weights that do not fit the configuration.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    config_path, weights_path = _files(source)
+    config = _read_config(config_path)
+    objective = config["model"]["diffusion"].get("diffusion_objective", "v")
+    if objective not in _SAMPLERS:
+        raise ValueError(
+            f"{name}: diffusion objective must be one of {sorted(_SAMPLERS)}, got {objective!r}"
+        )
+    sat = stable_audio_tools()
+    with quiet():
+        model = sat.create_model_from_config(_with_local_paths(config, config_path.parent, sat))
+    odd = set(model.conditioner.conditioners) - CONDITIONERS
+    if odd:
+        raise ValueError(
+            f"{name}: conditioners must be among {sorted(CONDITIONERS)}, got also {sorted(odd)}"
+        )
+    weights = {k: v.float() for k, v in load_file(weights_path).items()}
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{weights_path.name} does not fit {CONFIG}: {str(error).splitlines()[1].strip()}"
+        ) from error
+    model = model.to(device).eval().requires_grad_(False)
+    if device == "cuda":
+        model.model.to(torch.bfloat16)
+    return Loaded(
+        model,
+        int(config["sample_size"]),
+        _capabilities(config, objective, name, config_path.parent),
+        _sha256(config_path, weights_path),
+    )
+
+
+def _files(source: str) -> tuple[Path, Path]:
+    """Find configuration and weights in a folder or on the hub."""
+    folder = Path(source)
+    if folder.is_dir():
+        for part in (CONFIG, WEIGHTS):
+            if not (folder / part).is_file():
+                raise ValueError(
+                    f"model folder {source} must hold {CONFIG} and {WEIGHTS}, {part} is missing"
+                )
+        return folder / CONFIG, folder / WEIGHTS
+    if source.count("/") != 1 or source.startswith((".", "/")):
+        raise ValueError(
+            f"no model {source!r}: name synth, tiny-stable-audio, a folder or a hub id such as stabilityai/stable-audio-open-small"
+        )
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(source, CONFIG)), Path(hf_hub_download(source, WEIGHTS))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"cannot get {source} from the hub ({first}); check the name, the network, and that HF_TOKEN may read it"
+        ) from error
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if config["model_type"] != "diffusion_cond":
+            raise ValueError(
+                f"{path}: model_type must be diffusion_cond, got {config['model_type']!r}"
+            )
+        config["model"]["diffusion"], config["sample_size"], config["sample_rate"]
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a stable-audio-tools configuration ({error!r})") from error
+    return config
+
+
+def _with_local_paths(config: dict[str, Any], folder: Path, sat: Any) -> dict[str, Any]:
+    """Resolve tokenizers and text encoders that travel in the model's folder."""
+    for conditioner in config["model"]["conditioning"]["configs"]:
+        for field in ("tokenizer_name", "t5_model_name"):
+            name = conditioner["config"].get(field)
+            if name is None or not (local := folder / name).is_dir():
+                continue
+            conditioner["config"][field] = str(local)
+            if field == "t5_model_name":
+                width = json.loads((local / "config.json").read_text(encoding="utf-8"))["d_model"]
+                sat.conditioners.T5Conditioner.T5_MODELS.append(str(local))
+                sat.conditioners.T5Conditioner.T5_MODEL_DIMS[str(local)] = width
+    return config
+
+
+def _capabilities(config: dict[str, Any], objective: str, name: str, folder: Path) -> Capabilities:
+    card = (
+        json.loads((folder / CARD).read_text(encoding="utf-8")) if (folder / CARD).is_file() else {}
+    )
+    recommended = (
+        GenerationDefaults(**card["recommended"])
+        if "recommended" in card
+        else _RECOMMENDED[objective]
+    )
+    distilled = objective == "rf_denoiser"
+    note = (
+        "A distilled checkpoint: 8 steps, cfg 1."
+        if distilled
+        else "More steps and cfg 3 to 7 follow the prompt more closely."
+    )
+    return Capabilities(
+        model=name,
+        sample_rate=int(config["sample_rate"]),
+        channels=int(config.get("audio_channels", 2)),
+        max_seconds=config["sample_size"] / config["sample_rate"],
+        steps=tuple(card.get("steps", (1, 50 if distilled else 250))),
+        cfg_scale=tuple(card.get("cfg_scale", (1.0, 15.0))),
+        samplers=_SAMPLERS[objective],
+        negative_prompt=True,
+        recommended=recommended,
+        licence=card.get("licence") or _HUB_LICENCES.get(name, "see the model card"),
+        note=card.get("note", note),
+    )
+
+
+def _sha256(*paths: Path) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,122 @@
+"""First stage of tiny-stable-audio: the autoencoder, then its decoder alone on frozen latents.
+
+Loss: multi-resolution STFT (log and linear magnitude; Yamamoto et al. 2020), waveform L1 and a small
+KL term, as in Stable Audio's autoencoder without its discriminator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from audioforge.generation.sat_imports import stable_audio_tools
+from audioforge.generation.tiny.clips import FRAMES
+from audioforge.generation.tiny.design import RATIO, autoencoder_config
+from audioforge.generation.tiny.loop import Schedule, run_steps
+
+CROP = 16_384
+"""Samples per training crop, 1.024 s: the network is convolutional."""
+BATCH = 16
+_WINDOWS = (128, 512, 2048)
+_LOG_FLOOR = 2e-2
+
+
+def build() -> Any:
+    """Return an untrained autoencoder without activation checkpointing."""
+    sat = stable_audio_tools()
+    sat.autoencoders.checkpoint = lambda function, *args, **kwargs: function(*args)
+    return sat.create_model_from_config(autoencoder_config())
+
+
+def spectral_loss(made: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """Multi-resolution STFT distance of [B, T] waveforms."""
+    total = made.new_zeros(())
+    for size in _WINDOWS:
+        window = torch.hann_window(size, device=made.device)
+        a, b = (
+            torch.stft(x, size, size // 4, window=window, return_complex=True).abs()
+            for x in (made, real)
+        )
+        scale = _LOG_FLOOR * (size / 512) ** 0.5
+        total = (
+            total
+            + ((a + scale).log() - (b + scale).log()).abs().mean()
+            + 0.3 * (a - b).abs().mean()
+        )
+    return total / len(_WINDOWS)
+
+
+def crops(clips: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+    """Draw a batch of crops at random places and gains, shape [BATCH, 1, CROP]."""
+    rows = rng.integers(len(clips), size=BATCH)
+    starts = rng.integers(0, (FRAMES - CROP) // RATIO + 1, size=BATCH) * RATIO
+    batch = np.stack([clips[r, s : s + CROP] for r, s in zip(rows, starts, strict=True)]) / 32_767.0
+    return torch.from_numpy((batch * rng.uniform(0.5, 1.0, (BATCH, 1))).astype(np.float32))[:, None]
+
+
+def train(clips: np.ndarray, folder: Path, steps: int, seed: int, device: str) -> Any:
+    """Train encoder and decoder together; resumes from `folder`."""
+    model = build().to(device)
+
+    def loss(batch: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device, torch.bfloat16):
+            latents, extra = model.encode(batch, return_info=True)
+            made = model.decode(latents)
+        return _distance(made, batch) + 1e-4 * extra["kl"].float()
+
+    _run(model, loss, clips, folder / "autoencoder.pt", Schedule(steps, 1.5e-3), seed, device)
+    return model
+
+
+def refine_decoder(
+    model: Any, clips: np.ndarray, folder: Path, steps: int, seed: int, device: str
+) -> Any:
+    """Train the decoder on, with the encoder frozen: latents stay what the diffusion stage learns."""
+    model.encoder.requires_grad_(False)
+
+    def loss(batch: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device, torch.bfloat16):
+            with torch.no_grad():
+                latents = model.encode(batch)
+            made = model.decode(latents)
+        return _distance(made, batch)
+
+    _run(model, loss, clips, folder / "decoder.pt", Schedule(steps, 8e-4), seed + 1, device)
+    return model
+
+
+def _distance(made: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    made = made.float()
+    return spectral_loss(made[:, 0], real[:, 0]) + 10.0 * (made - real).abs().mean()
+
+
+def _run(
+    model: Any,
+    loss: Callable,
+    clips: np.ndarray,
+    path: Path,
+    schedule: Schedule,
+    seed: int,
+    device: str,
+) -> None:
+    def step_loss(step: int) -> torch.Tensor:
+        return loss(crops(clips, np.random.default_rng([seed, step])).to(device))
+
+    run_steps(model, step_loss, path, schedule)
+
+
+@torch.no_grad()
+def encode_means(model: Any, clips: np.ndarray, device: str, batch: int = 32) -> torch.Tensor:
+    """Encode whole clips to the mean of their posterior, shape [clips, LATENT_CHANNELS, frames]."""
+    out = []
+    for start in range(0, len(clips), batch):
+        audio = torch.from_numpy(clips[start : start + batch].astype(np.float32) / 32_767.0)[
+            :, None
+        ]
+        mean, _ = model.encode(audio.to(device), skip_bottleneck=True).chunk(2, dim=1)
+        out.append(mean.cpu())
+    return torch.cat(out)

@@ -1,0 +1,163 @@
+"""Design of tiny-stable-audio: its configuration, tokenizer and text embeddings before training.
+
+The configuration is that of a stable-audio-tools `diffusion_cond` checkpoint, so the same loader
+serves it and `stabilityai/stable-audio-open-small`.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audioforge.data.wording import vocabulary
+from audioforge.generation.tiny.clips import FRAMES, SAMPLE_RATE
+
+LATENT_CHANNELS = 64
+RATIO = 512
+"""Audio samples per latent frame: wavelet 16, then strides 4 and 8."""
+WIDTH = 256
+COND_DIM = 128
+MAX_WORDS = 24
+TEMPI = range(40, 241)
+TOKENIZER_FOLDER = "tokenizer"
+
+_OOBLECK = {"channels": 48, "c_mults": [2, 4], "strides": [4, 8], "use_snake": False}
+AUTOENCODER: dict[str, Any] = {
+    "encoder": {
+        "type": "oobleck",
+        "config": {**_OOBLECK, "in_channels": 16, "latent_dim": 2 * LATENT_CHANNELS},
+    },
+    "decoder": {
+        "type": "oobleck",
+        "config": {
+            **_OOBLECK,
+            "out_channels": 16,
+            "latent_dim": LATENT_CHANNELS,
+            "final_tanh": False,
+        },
+    },
+    "bottleneck": {"type": "vae"},
+    "pretransform": {
+        "type": "wavelet",
+        # Without enable_grad the autoencoder silently does not learn (reference/generation.md 5.3).
+        "enable_grad": True,
+        "config": {"channels": 1, "levels": 4, "wavelet": "bior4.4"},
+    },
+    "latent_dim": LATENT_CHANNELS,
+    "downsampling_ratio": RATIO,
+    "io_channels": 1,
+}
+
+
+def autoencoder_config() -> dict[str, Any]:
+    """Return the configuration of the autoencoder alone."""
+    return {
+        "model_type": "autoencoder",
+        "sample_rate": SAMPLE_RATE,
+        "sample_size": FRAMES,
+        "audio_channels": 1,
+        "model": copy.deepcopy(AUTOENCODER),
+    }
+
+
+def model_config(tokenizer: str, latent_scale: float) -> dict[str, Any]:
+    """Return the configuration of the whole model.
+
+    Args:
+        tokenizer: folder of the tokenizer; a shipped model stores it relative to itself.
+        latent_scale: standard deviation of the autoencoder's latents.
+    """
+    return {
+        "model_type": "diffusion_cond",
+        "sample_size": FRAMES,
+        "sample_rate": SAMPLE_RATE,
+        "audio_channels": 1,
+        "model": {
+            "pretransform": {
+                "type": "autoencoder",
+                "iterate_batch": False,
+                "scale": latent_scale,
+                "config": copy.deepcopy(AUTOENCODER),
+            },
+            "io_channels": LATENT_CHANNELS,
+            "conditioning": {
+                "cond_dim": COND_DIM,
+                "configs": [
+                    {
+                        "id": "prompt",
+                        "type": "lut",
+                        "config": {"tokenizer_name": tokenizer, "max_length": MAX_WORDS},
+                    },
+                    {
+                        "id": "seconds_total",
+                        "type": "number",
+                        "config": {"min_val": 0, "max_val": 8},
+                    },
+                ],
+            },
+            "diffusion": {
+                "type": "dit",
+                "diffusion_objective": "rectified_flow",
+                "cross_attention_cond_ids": ["prompt"],
+                "global_cond_ids": ["seconds_total"],
+                "distribution_shift_options": {"min_length": 256, "max_length": 4096},
+                "config": {
+                    "io_channels": LATENT_CHANNELS,
+                    "embed_dim": WIDTH,
+                    "depth": 6,
+                    "num_heads": 4,
+                    "patch_size": 2,
+                    "ff_kwargs": {"mult": 2},
+                    "cond_token_dim": COND_DIM,
+                    "global_cond_dim": COND_DIM,
+                    "transformer_type": "continuous_transformer",
+                    "global_cond_type": "adaLN",
+                    "use_sinusoidal_emb": True,
+                },
+            },
+        },
+    }
+
+
+def save_tokenizer(folder: Path) -> int:
+    """Write a word-level tokenizer over the caption vocabulary and all tempi; return its size."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["[PAD]", "[UNK]", *vocabulary(), *(str(t) for t in TEMPI)]
+    ids = {word: i for i, word in enumerate(dict.fromkeys(words))}
+    tokenizer = Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Lowercase(), normalizers.Replace("#", " sharp ")]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_max_length=MAX_WORDS
+    )
+    wrapped.save_pretrained(folder)
+    return len(ids)
+
+
+def tempo_embedding(bpm: float) -> np.ndarray:
+    """Return the starting embedding of a tempo word, shape [COND_DIM].
+
+    The beat's phase, as cosine and sine, at COND_DIM / 2 moments of the clip: near tempi start near
+    each other and the table states what a rhythm needs. Training moves it from there.
+    """
+    moments = np.linspace(0.05, FRAMES / SAMPLE_RATE, COND_DIM // 2)
+    phase = 2 * np.pi * moments * bpm / 60
+    return np.concatenate([np.cos(phase), np.sin(phase)]).astype(np.float32)
+
+
+def start_embeddings(model: Any) -> None:
+    """Give the tempo words of an untrained model their starting embeddings, in place."""
+    import torch
+
+    prompt = model.conditioner.conditioners["prompt"]
+    with torch.no_grad():
+        for tempo in TEMPI:
+            index = prompt.tokenizer.convert_tokens_to_ids(str(tempo))
+            prompt.token_embedder.weight[index] = torch.from_numpy(tempo_embedding(tempo))
