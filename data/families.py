@@ -33,15 +33,62 @@ class Family:
 
 
 _ALL = (
-    Family("techno", "drums", ("techno drum loop", "four on the floor techno beat", "techno beat"), (124, 140), percussive=True),
-    Family("house", "drums", ("house drum loop", "house beat", "disco house groove"), (116, 128), percussive=True),
-    Family("breakbeat", "drums", ("breakbeat drum loop", "broken beat", "jungle break"), (130, 174), percussive=True),
-    Family("hiphop", "drums", ("hip hop drum loop", "boom bap beat", "hip hop beat"), (80, 100), percussive=True),
-    Family("trap", "drums", ("trap drum loop", "trap beat", "808 trap drums"), (130, 150), percussive=True),
-    Family("rock", "drums", ("rock drum loop", "acoustic rock drums", "rock beat"), (100, 140), percussive=True),
-    Family("tribal", "drums", ("tribal percussion loop", "hand drum groove", "conga and tom loop"), (90, 125), percussive=True),
+    Family(
+        "techno",
+        "drums",
+        ("techno drum loop", "four on the floor techno beat", "techno beat"),
+        (124, 140),
+        percussive=True,
+    ),
+    Family(
+        "house",
+        "drums",
+        ("house drum loop", "house beat", "disco house groove"),
+        (116, 128),
+        percussive=True,
+    ),
+    Family(
+        "breakbeat",
+        "drums",
+        ("breakbeat drum loop", "broken beat", "jungle break"),
+        (130, 174),
+        percussive=True,
+    ),
+    Family(
+        "hiphop",
+        "drums",
+        ("hip hop drum loop", "boom bap beat", "hip hop beat"),
+        (80, 100),
+        percussive=True,
+    ),
+    Family(
+        "trap",
+        "drums",
+        ("trap drum loop", "trap beat", "808 trap drums"),
+        (130, 150),
+        percussive=True,
+    ),
+    Family(
+        "rock",
+        "drums",
+        ("rock drum loop", "acoustic rock drums", "rock beat"),
+        (100, 140),
+        percussive=True,
+    ),
+    Family(
+        "tribal",
+        "drums",
+        ("tribal percussion loop", "hand drum groove", "conga and tom loop"),
+        (90, 125),
+        percussive=True,
+    ),
     Family("bass", "instruments", ("synth bass note", "deep bass tone", "sub bass"), tonal=True),
-    Family("guitar", "instruments", ("plucked guitar", "acoustic guitar strum", "guitar pluck"), tonal=True),
+    Family(
+        "guitar",
+        "instruments",
+        ("plucked guitar", "acoustic guitar strum", "guitar pluck"),
+        tonal=True,
+    ),
     Family("piano", "instruments", ("piano chord", "grand piano", "piano"), tonal=True),
     Family("organ", "instruments", ("organ chord", "church organ", "hammond organ"), tonal=True),
     Family("flute", "instruments", ("flute note", "breathy flute", "solo flute"), tonal=True),
@@ -55,11 +102,35 @@ _ALL = (
     Family("rain", "ambient", ("rain ambience", "falling rain", "rain on leaves")),
     Family("drone", "ambient", ("dark drone", "evolving drone", "ambient drone pad"), tonal=True),
     Family("waves", "ambient", ("ocean waves", "sea waves", "waves on a beach")),
-    Family("arpeggio", "phrases", ("synth arpeggio", "arpeggiated synth", "sequenced arpeggio"), (100, 140), tonal=True),
-    Family("bassline", "phrases", ("synth bassline", "bass line", "acid bassline"), (100, 140), tonal=True),
-    Family("melody", "phrases", ("plucked melody", "music box melody", "marimba melody"), (80, 120), tonal=True),
-    Family("chords", "phrases", ("chord progression", "pad chord progression", "slow synth chords"), (70, 110), tonal=True),
-)  # fmt: skip
+    Family(
+        "arpeggio",
+        "phrases",
+        ("synth arpeggio", "arpeggiated synth", "sequenced arpeggio"),
+        (100, 140),
+        tonal=True,
+    ),
+    Family(
+        "bassline",
+        "phrases",
+        ("synth bassline", "bass line", "acid bassline"),
+        (100, 140),
+        tonal=True,
+    ),
+    Family(
+        "melody",
+        "phrases",
+        ("plucked melody", "music box melody", "marimba melody"),
+        (80, 120),
+        tonal=True,
+    ),
+    Family(
+        "chords",
+        "phrases",
+        ("chord progression", "pad chord progression", "slow synth chords"),
+        (70, 110),
+        tonal=True,
+    ),
+)
 
 FAMILIES: dict[str, Family] = {family.name: family for family in _ALL}
 

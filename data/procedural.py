@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+
 from audioforge.data.brief import KEYS, Brief
 from audioforge.data.families import FAMILIES, Family
 from audioforge.data.presets import presets

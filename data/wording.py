@@ -1,7 +1,8 @@
 """Wording: briefs into captions, and free text back into brief fields.
 
-`caption` phrases a brief the way people type prompts, with synonyms and shuffled order; it makes the
-training captions of the embedded models and the baseline prompts of procedural targets. `read_text`
+`caption` phrases a brief the way people type prompts, with synonyms and shuffled order; it makes
+the training captions of the embedded models and the baseline prompts of procedural targets.
+`read_text`
 is the inverse: rules for tempo, key, length, negation and tone words, for users' own text and for
 the `synth` backend, which takes prompts like any other.
 """
@@ -145,7 +146,7 @@ _BPM = re.compile(
     r"\b(\d{2,3}(?:\.\d{1,2})?)\s{0,3}-?bpm\b|\bbpm\s{0,3}[:=]?\s{0,3}(\d{2,3})\b|\btempo\s{0,3}(?:of\s{1,3})?(\d{2,3})\b"
 )
 _KEY = re.compile(r"\b([a-g])\s{0,2}(#|sharp|b|flat)?\s{0,2}(major|minor|maj|min)\b")
-_SECONDS = re.compile(r"\b(\d{1,3}(?:\.\d{1,3})?)\s{0,2}(?:s|sec|secs|seconds?)\b")
+_SECONDS = re.compile(r"\b(?!\d0s\b)(\d{1,3}(?:\.\d{1,3})?)\s{0,2}(?:s|sec|secs|seconds?)\b")
 _NEGATION = re.compile(
     r"\b(?:no|not|without|never|avoid)\s{1,3}(?:an?\s{1,3}|any\s{1,3})?([a-z0-9]{2,20})"
 )
@@ -157,12 +158,12 @@ MAX_TEXT = 4_000
 def read_text(text: str) -> Reading:
     """Read brief fields out of free text by rule; linear time, never raises.
 
-    A later mention of tone overrides an earlier one; a word after a negation counts as forbidden and
-    not as asked. Nothing is guessed: what is not said is absent.
+    A later mention of tone overrides an earlier one; a word after a negation counts as forbidden
+    and not as asked. Nothing is guessed: what is not said is absent.
     """
     low = text[:MAX_TEXT].lower()
     negated = tuple(m.group(1) for m in _NEGATION.finditer(low))
-    plain = _NEGATION.sub(" ", low)
+    plain = _NEGATION.sub(" ", low).replace("clean mix", " ")
     fields: dict[str, Any] = {}
     if match := _BPM.search(plain):
         bpm = float(next(g for g in match.groups() if g))
@@ -196,7 +197,7 @@ def _key_name(note: str, accidental: str | None, mode: str) -> str:
 
 
 def _kind_of(text: str) -> dict[str, str]:
-    """Name family and category: the longest family phrase wins, then its own name, then the category."""
+    """Name family and category: the longest family phrase wins, then the category."""
     phrases = [
         (len(w), f.name)
         for f in FAMILIES.values()

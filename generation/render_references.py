@@ -13,13 +13,14 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track
+
 from audioforge.data.brief import KEYS, Brief
 from audioforge.data.families import FAMILIES, Family
 from audioforge.data.references import REFERENCES
 from audioforge.generation.synth import render
 from audioforge.utils.audio_processing import Audio, flac_bytes, resample, to_mono
-from rich.console import Console
-from rich.progress import track
 
 SAMPLE_RATE = 22_050
 PER_FAMILY = 4

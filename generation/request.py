@@ -1,7 +1,7 @@
 """The contract between whoever wants sound and whoever makes it.
 
-Parameters travel with the request; a backend keeps no hidden state. A request's clip does not depend
-on its batch mates.
+Parameters travel with the request; a backend keeps no hidden state. A request's clip does not
+depend on its batch mates.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class GenerationRequest:
         for name in ("prompt", "negative_prompt"):
             if len(getattr(self, name)) > MAX_PROMPT:
                 raise ValueError(
-                    f"{name} must be at most {MAX_PROMPT} characters, got {len(getattr(self, name))}"
+                    f"{name} must be at most {MAX_PROMPT} characters, "
+                    f"got {len(getattr(self, name))}"
                 )
         for name in ("seconds", "cfg_scale", "sigma_max"):
             if not math.isfinite(getattr(self, name)):

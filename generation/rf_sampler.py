@@ -1,4 +1,4 @@
-"""Rectified-flow sampling in which every item of the batch has its own steps, cfg, sampler and seed.
+"""Rectified-flow sampling: every item of a batch has its own steps, cfg, sampler and seed.
 
 With v the predicted velocity at time t, D = x - t v the denoised estimate and n the next time, each
 supported sampler is one linear update

@@ -1,9 +1,9 @@
-"""Import stable-audio-tools quietly, where torchaudio, torchvision or k-diffusion are absent or broken.
+"""Import stable-audio-tools quietly, where torchaudio, torchvision or k-diffusion are broken.
 
 stable-audio-tools asks for the *names* of torchaudio and torchvision on import and k-diffusion's
-package drags in a dozen libraries, but inference uses three small modules of it. `stable_audio_tools()`
-puts stand-ins in place for the time of the import and removes them again, so that no other library
-ever sees a fake torchaudio. With a working trio it only silences the prints.
+package drags in a dozen libraries, but inference uses three small modules of it.
+`stable_audio_tools()` puts stand-ins in place for the time of the import and removes them again, so
+that no other library ever sees a fake torchaudio. With a working trio it only silences the prints.
 """
 
 from __future__ import annotations

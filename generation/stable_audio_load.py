@@ -100,7 +100,8 @@ def _files(source: str) -> tuple[Path, Path]:
         return folder / CONFIG, folder / WEIGHTS
     if source.count("/") != 1 or source.startswith((".", "/")):
         raise ValueError(
-            f"no model {source!r}: name synth, tiny-stable-audio, a folder or a hub id such as stabilityai/stable-audio-open-small"
+            f"no model {source!r}: name synth, tiny-stable-audio, a folder or a hub id "
+            "such as stabilityai/stable-audio-open-small"
         )
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -110,7 +111,8 @@ def _files(source: str) -> tuple[Path, Path]:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         first = str(error).strip().splitlines()[0]
         raise ValueError(
-            f"cannot get {source} from the hub ({first}); check the name, the network, and that HF_TOKEN may read it"
+            f"cannot get {source} from the hub ({first}); "
+            "check the name, the network, and that HF_TOKEN may read it"
         ) from error
 
 

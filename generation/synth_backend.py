@@ -22,7 +22,7 @@ from audioforge.generation.synth import SAMPLE_RATE, VERSION, render
 
 
 class SynthBackend:
-    """Renders what the rules of `data.wording.read_text` find in a prompt; steps and cfg do nothing."""
+    """Renders what `data.wording.read_text` finds in a prompt; steps and cfg do nothing."""
 
     weights_sha256 = VERSION
     capabilities = Capabilities(
@@ -36,7 +36,7 @@ class SynthBackend:
         negative_prompt=False,
         recommended=GenerationDefaults(steps=1, cfg_scale=1.0, sampler="none"),
         licence="MIT",
-        note="A rule-based synthesiser: only the words of the prompt, the length and the seed matter.",
+        note="A rule-based synthesiser: only the prompt's words, the length and the seed matter.",
     )
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Clip | Failure]:

@@ -1,7 +1,7 @@
 """What each family plays: events on a bar grid, or a texture, mixed to stereo.
 
-`FAMILY_RENDERERS[name](scene)` returns float64 [2, time]. A scene carries the brief's tempo, key and
-length, the sample rate and the random generator; patterns and parameters vary with the seed.
+`FAMILY_RENDERERS[name](scene)` returns float64 [2, time]. A scene carries the brief's tempo, key
+and length, the sample rate and the random generator; patterns and parameters vary with the seed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import signal
 
 from audioforge.generation import synth_voices as v
 

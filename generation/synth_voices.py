@@ -1,6 +1,7 @@
 """Voices of the teacher: single drum hits and single notes, mono float64 arrays of shape [time].
 
-Classic subtractive, additive, FM and Karplus-Strong synthesis (Karplus & Strong 1983; Chowning 1973;
+Classic subtractive, additive, FM and Karplus-Strong synthesis (Karplus & Strong 1983; Chowning
+1973;
 polyBLEP: Välimäki & Huovilainen 2007). Every random choice comes from the generator passed in.
 """
 

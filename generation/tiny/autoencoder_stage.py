@@ -1,12 +1,13 @@
 """First stage of tiny-stable-audio: the autoencoder, then its decoder alone on frozen latents.
 
-Loss: multi-resolution STFT (log and linear magnitude; Yamamoto et al. 2020), waveform L1 and a small
-KL term, as in Stable Audio's autoencoder without its discriminator.
+Loss: multi-resolution STFT (log and linear magnitude; Yamamoto et al. 2020), waveform L1 and a
+small KL term, as in Stable Audio's autoencoder without its discriminator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,34 +59,41 @@ def crops(clips: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
     return torch.from_numpy((batch * rng.uniform(0.5, 1.0, (BATCH, 1))).astype(np.float32))[:, None]
 
 
-def train(clips: np.ndarray, folder: Path, steps: int, seed: int, device: str) -> Any:
-    """Train encoder and decoder together; resumes from `folder`."""
-    model = build().to(device)
+@dataclass(frozen=True)
+class Place:
+    """Where a stage runs and keeps its checkpoints."""
+
+    folder: Path
+    seed: int
+    device: str
+
+
+def train(clips: np.ndarray, steps: int, place: Place) -> Any:
+    """Train encoder and decoder together; resumes from the place's folder."""
+    model = build().to(place.device)
 
     def loss(batch: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(device, torch.bfloat16):
+        with torch.autocast(place.device, torch.bfloat16):
             latents, extra = model.encode(batch, return_info=True)
             made = model.decode(latents)
         return _distance(made, batch) + 1e-4 * extra["kl"].float()
 
-    _run(model, loss, clips, folder / "autoencoder.pt", Schedule(steps, 1.5e-3), seed, device)
+    _run(model, loss, clips, place, Schedule(steps, 1.5e-3))
     return model
 
 
-def refine_decoder(
-    model: Any, clips: np.ndarray, folder: Path, steps: int, seed: int, device: str
-) -> Any:
-    """Train the decoder on, with the encoder frozen: latents stay what the diffusion stage learns."""
+def refine_decoder(model: Any, clips: np.ndarray, steps: int, place: Place) -> Any:
+    """Train the decoder on, the encoder frozen: latents stay what the diffusion stage learns."""
     model.encoder.requires_grad_(False)
 
     def loss(batch: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(device, torch.bfloat16):
+        with torch.autocast(place.device, torch.bfloat16):
             with torch.no_grad():
                 latents = model.encode(batch)
             made = model.decode(latents)
         return _distance(made, batch)
 
-    _run(model, loss, clips, folder / "decoder.pt", Schedule(steps, 8e-4), seed + 1, device)
+    _run(model, loss, clips, place, Schedule(steps, 8e-4))
     return model
 
 
@@ -94,17 +102,13 @@ def _distance(made: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
     return spectral_loss(made[:, 0], real[:, 0]) + 10.0 * (made - real).abs().mean()
 
 
-def _run(
-    model: Any,
-    loss: Callable,
-    clips: np.ndarray,
-    path: Path,
-    schedule: Schedule,
-    seed: int,
-    device: str,
-) -> None:
+def _run(model: Any, loss: Callable, clips: np.ndarray, place: Place, schedule: Schedule) -> None:
+    refining = not next(model.encoder.parameters()).requires_grad
+    path = place.folder / ("decoder.pt" if refining else "autoencoder.pt")
+
     def step_loss(step: int) -> torch.Tensor:
-        return loss(crops(clips, np.random.default_rng([seed, step])).to(device))
+        rng = np.random.default_rng([place.seed + refining, step])
+        return loss(crops(clips, rng).to(place.device))
 
     run_steps(model, step_loss, path, schedule)
 

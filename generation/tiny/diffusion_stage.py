@@ -1,8 +1,9 @@
 """Second stage of tiny-stable-audio: the diffusion transformer and the text embeddings.
 
-Rectified flow (Liu et al. 2022; Lipman et al. 2022): x_t = (1 - t) x + t noise, the network predicts
-noise - x. Times are logit-normal (Esser et al. 2024); conditioning is dropped in a tenth of the rows
-for classifier-free guidance; the exponential moving average of the weights is what ships.
+Rectified flow (Liu et al. 2022; Lipman et al. 2022): x_t = (1 - t) x + t noise, the network
+predicts noise - x. Times are logit-normal (Esser et al. 2024); conditioning is dropped in a tenth
+of the rows for classifier-free guidance; the exponential moving average of the weights is what
+ships.
 """
 
 from __future__ import annotations

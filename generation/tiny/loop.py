@@ -86,7 +86,10 @@ def run_steps(
 
 def is_finished(path: Path, schedule: Schedule) -> bool:
     """Say whether a checkpoint has come to the end of a schedule."""
-    return path.exists() and torch.load(path, map_location="cpu", weights_only=True)["step"] >= schedule.steps
+    return (
+        path.exists()
+        and torch.load(path, map_location="cpu", weights_only=True)["step"] >= schedule.steps
+    )
 
 
 def _save(model: torch.nn.Module, optimiser: torch.optim.Optimizer, path: Path, step: int) -> None:

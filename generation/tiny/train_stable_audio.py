@@ -2,13 +2,15 @@
 
     python -m audioforge.generation.tiny.train_stable_audio --out data/models/tiny-stable-audio
 
-Every stage is seeded, checkpointed in the work folder and resumed by running the same command again;
-`--only STAGE` runs one of them, so that the decoder can be refined while the diffusion model trains.
+Every stage is seeded, checkpointed in the work folder and resumed by running the same command
+again; `--only STAGE` runs one of them, so that the decoder can be refined while the diffusion model
+trains.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +30,8 @@ AUDIOFORGE_CARD = {
     "steps": [1, 50],
     "cfg_scale": [1.0, 8.0],
     "licence": "MIT",
-    "note": "Plain words: kind of sound, tempo in bpm, key, tone. 8 steps suffice; cfg 2 to 4 follows the words more closely.",
+    "note": "Plain words: kind of sound, tempo in bpm, key, tone. 8 steps suffice; "
+    "cfg 2 to 4 follows the words more closely.",
 }
 
 
@@ -44,13 +47,15 @@ class Run:
 
     def autoencoder(self) -> Any:
         """Train encoder and decoder."""
-        return autoencoder_stage.train(self.clips(), self.work, self.steps["autoencoder"], SEED, self.device)
+        return autoencoder_stage.train(self.clips(), self.steps["autoencoder"], self._place())
 
     def latents(self) -> tuple[torch.Tensor, float]:
         """Return latents of unit variance and the scale that was divided out."""
         path = self.work / "latents.pt"
         if not path.exists():
-            made = autoencoder_stage.encode_means(self._ready_autoencoder().eval(), self.clips(), self.device)
+            made = autoencoder_stage.encode_means(
+                self._ready_autoencoder().eval(), self.clips(), self.device
+            )
             scale = float(made.std())
             torch.save({"latents": (made / scale).half(), "scale": scale}, path)
         kept = torch.load(path, weights_only=True)
@@ -61,16 +66,21 @@ class Run:
         latents, scale = self.latents()
         specs: list[ClipSpec] = [draw(SEED, i) for i in range(len(latents))]
         tokenizer = self.work / design.TOKENIZER_FOLDER
-        design.save_tokenizer(tokenizer)
+        if not tokenizer.exists():
+            design.save_tokenizer(tokenizer)
         model = diffusion_stage.build(str(tokenizer), scale)
-        diffusion_stage.train(model, latents, specs, self.work / "diffusion.pt", self.steps["diffusion"], self.device)
+        diffusion_stage.train(
+            model, latents, specs, self.work / "diffusion.pt", self.steps["diffusion"], self.device
+        )
         return model
 
     def decoder(self) -> Any:
         """Train the decoder on, with the encoder frozen."""
         model = self._ready_autoencoder()
         if self.steps["decoder"]:
-            autoencoder_stage.refine_decoder(model, self.clips(), self.work, self.steps["decoder"], SEED, self.device)
+            autoencoder_stage.refine_decoder(
+                model, self.clips(), self.steps["decoder"], self._place()
+            )
         return model
 
     def export(self, out: Path) -> None:
@@ -78,12 +88,16 @@ class Run:
         model, (_, scale) = self.diffusion(), self.latents()
         model.pretransform.model.load_state_dict(self.decoder().state_dict())
         out.mkdir(parents=True, exist_ok=True)
-        design.save_tokenizer(out / design.TOKENIZER_FOLDER)
+        tokenizer = design.TOKENIZER_FOLDER
+        shutil.copytree(self.work / tokenizer, out / tokenizer, dirs_exist_ok=True)
         config = design.model_config(design.TOKENIZER_FOLDER, scale)
         (out / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         (out / CARD).write_text(json.dumps(AUDIOFORGE_CARD, indent=2) + "\n", encoding="utf-8")
         weights = {k: v.detach().cpu().half().contiguous() for k, v in model.state_dict().items()}
         save_file(weights, out / WEIGHTS)
+
+    def _place(self) -> autoencoder_stage.Place:
+        return autoencoder_stage.Place(self.work, SEED, self.device)
 
     def _ready_autoencoder(self) -> Any:
         path = self.work / "autoencoder.pt"
@@ -95,19 +109,29 @@ class Run:
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="folder of the finished model")] = Path("data/models/tiny-stable-audio"),
-    work: Annotated[Path, typer.Option(help="folder of clips and checkpoints")] = Path("artifacts/tiny"),
+    out: Annotated[Path, typer.Option(help="folder of the finished model")] = Path(
+        "data/models/tiny-stable-audio"
+    ),
+    work: Annotated[Path, typer.Option(help="folder of clips and checkpoints")] = Path(
+        "artifacts/tiny"
+    ),
     clips: Annotated[int, typer.Option(min=64, help="teacher clips")] = 6_000,
     autoencoder_steps: Annotated[int, typer.Option(min=1)] = 7_000,
     diffusion_steps: Annotated[int, typer.Option(min=1)] = 4_000,
     decoder_steps: Annotated[int, typer.Option(min=0)] = 3_000,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 1,
-    only: Annotated[str, typer.Option(help="one stage: clips, autoencoder, latents, diffusion, decoder, export")] = "",
+    only: Annotated[
+        str, typer.Option(help="one stage: clips, autoencoder, latents, diffusion, decoder, export")
+    ] = "",
 ) -> None:
     """Train the embedded text-to-audio model; running it again goes on where it stopped."""
     torch.set_num_threads(threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    steps = {"autoencoder": autoencoder_steps, "diffusion": diffusion_steps, "decoder": decoder_steps}
+    steps = {
+        "autoencoder": autoencoder_steps,
+        "diffusion": diffusion_steps,
+        "decoder": decoder_steps,
+    }
     run = Run(work, clips, steps, device)
     stages = {
         "clips": run.clips,

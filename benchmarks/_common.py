@@ -1,0 +1,78 @@
+"""What every benchmark shares: `--quick`, `--out`, and one JSON object as the last line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "transformers", "stable-audio-tools", "numpy", "scipy", "librosa")
+
+
+class Benchmark:
+    """A run of one benchmark: parses the command line, keeps the time, reports at the end.
+
+    Args:
+        about: the module's docstring, shown by `--help`.
+    """
+
+    def __init__(self, about: str | None) -> None:
+        self.parser = argparse.ArgumentParser(
+            description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        self.parser.add_argument(
+            "--quick", action="store_true", help="a smoke test in under a minute"
+        )
+        self.parser.add_argument("--out", type=Path, help="also write the JSON object to this file")
+        self._began = time.perf_counter()
+
+    def options(self) -> argparse.Namespace:
+        """Read the command line."""
+        self.given = self.parser.parse_args()
+        return self.given
+
+    def finish(self, numbers: dict[str, Any], device: str = "cpu") -> None:
+        """Print the numbers with device, versions, command and seconds as the last line.
+
+        Raises:
+            ValueError: a number is not finite.
+        """
+        told = numbers | {
+            "device": device,
+            "versions": versions(),
+            "command": " ".join(["python", *sys.argv]),
+            "seconds": round(time.perf_counter() - self._began, 1),
+        }
+        line = json.dumps(tidy(told), allow_nan=False)
+        if self.given.out:
+            self.given.out.parent.mkdir(parents=True, exist_ok=True)
+            self.given.out.write_text(line + "\n", encoding="utf-8")
+        sys.stdout.write(line + "\n")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of those PACKAGES that are installed."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def tidy(value: Any) -> Any:
+    """Round floats to four significant digits, all the way down."""
+    if isinstance(value, dict):
+        return {key: tidy(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [tidy(inner) for inner in value]
+    if isinstance(value, float) and math.isfinite(value):
+        return float(f"{value:.4g}")
+    return value

@@ -1,0 +1,16 @@
+"""Rollouts: a target becomes an action, a clip, a reward and a record. Framework-free.
+
+action       AudioAction, and how it compiles to one backend's request
+messages     what the language model is asked
+parser       its answer, read: any text gives an action or says why not; repairs.py has the rules
+collect      collect_group: one target, n answers, one batch of clips, one judgement
+studio       what a group is collected with: backend, reward, store, memory; Ask and Completion
+guarded      the two calls that may break, and the gate every report passes
+record       Rollout and Group: one JSON line, everything needed to make it again
+store        the run folder; survives kill -9 and a full disk
+run          run_rollouts: a whole run, resumable, with a progress bar (progress.py)
+replay       make the clips again and compare them byte for byte
+report       report.html (report_view: words, report_media: sound and picture, report_plots: SVG)
+tables       small tables for the report and the README
+errors       what the person at the keyboard has to act on
+"""

@@ -1,0 +1,132 @@
+"""EnvSettings: what a user can set, one flat scalar per field, unit and range in words.
+
+Flat because Atropos' command line cannot take lists or dicts. `audioforge_env.AudioForgeConfig`
+joins these fields with Atropos' own; the last five replace defaults of Atropos.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from audioforge.reward_functions.combined_reward import CombinedReward, RewardConfig
+from audioforge.rollouts.launch import FOLDERS
+from audioforge.rollouts.session import SessionConfig
+
+WEIGHTS = {
+    "w_quality": "audio_quality",
+    "w_style": "style_consistency",
+    "w_alignment": "prompt_alignment",
+    "w_technical": "technical_characteristics",
+    "w_creativity": "creativity",
+}
+"""Which part each weight belongs to."""
+
+
+def _weight(part: str) -> float | None:
+    return Field(
+        default=None,
+        ge=0,
+        le=10,
+        description=f"Weight of {part}, 0 to 10; empty: the category's own",
+    )
+
+
+class EnvSettings(BaseModel):
+    """Generator, targets, rewards, answers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = Field(
+        default="tiny-stable-audio",
+        description="Generator: embedded name, folder, hub id or 'synth'",
+    )
+    device: str = Field(default="auto", description="Of the generator: auto, cpu or cuda")
+    targets_file: str = Field(
+        default="", description="Your targets (JSON, JSONL, YAML); empty for the curated ones"
+    )
+    split: str = Field(
+        default="train",
+        pattern="^(train|eval|procedural)$",
+        description="train, eval or procedural",
+    )
+    categories: str = Field(
+        default="", description="Comma-separated, such as drums,sfx; empty for all"
+    )
+    run_seed: int = Field(
+        default=0, ge=0, description="Decides the order of targets and every clip's seed, 0 or more"
+    )
+    out: str = Field(
+        default="", description=f"Run folder; empty: {', '.join(FOLDERS.values())} by command"
+    )
+    rewards_file: str = Field(default="", description="YAML with weights; empty for the defaults")
+    w_quality: float | None = _weight("audio quality")
+    w_style: float | None = _weight("style consistency")
+    w_alignment: float | None = _weight("prompt alignment")
+    w_technical: float | None = _weight("technical care")
+    w_creativity: float | None = _weight("creativity")
+    max_answer_tokens: int = Field(
+        default=256, ge=16, le=32_768, description="Length of one answer in tokens"
+    )
+    temperature: float = Field(default=1.0, ge=0, le=2, description="Of the language model, 0 to 2")
+    eval_targets: int = Field(
+        default=20, ge=1, le=1_000, description="Targets of one evaluation, over all categories"
+    )
+    patience: float = Field(
+        default=120.0, ge=0, le=86_400, description="Seconds of nothing but failures, then stop"
+    )
+    api_key_env: str = Field(
+        default="OPENAI_API_KEY", description="Environment variable with the endpoint's key"
+    )
+    tokenizer_name: str = Field(
+        default="", description="Empty: the served model's, or the embedded policy's"
+    )
+    group_size: int = Field(default=4, ge=1, le=256, description="Answers per target")
+    total_steps: int = Field(
+        default=8, ge=-1, description="process: groups; serve: steps, -1: the trainer's"
+    )
+    wandb_name: str | None = Field(
+        default="audioforge", description="Name of the W&B run and of this env"
+    )
+    data_path_to_save_groups: str | None = Field(
+        default="", description="JSONL; empty: in the run folder"
+    )
+
+    def reward_config(self) -> RewardConfig:
+        """Return the weights: the file's or the defaults; one that is set holds in every category.
+
+        Raises:
+            ValueError: the file is broken, or no weight is above 0.
+            OSError: it cannot be read.
+        """
+        base = RewardConfig.load(self.rewards_file) if self.rewards_file else RewardConfig()
+        given = {part: getattr(self, name) for name, part in WEIGHTS.items()}
+        chosen = {part: weight for part, weight in given.items() if weight is not None}
+        by_category = {
+            category: {part: weight for part, weight in differ.items() if part not in chosen}
+            for category, differ in base.by_category.items()
+        }
+        return RewardConfig({**base.weights, **chosen}, by_category)
+
+    def session_config(self, command: str, policy: str) -> SessionConfig:
+        """Return what a session needs.
+
+        Args:
+            command: "process" ends after `total_steps` groups, "serve" does not end, and "evaluate"
+                records nothing.
+            policy: name of the language model.
+        """
+        names = ("targets_file", "split", "categories", "run_seed", "group_size", "model", "device")
+        reward = self.reward_config()
+        by_category = {category: dict(weights) for category, weights in reward.by_category.items()}
+        drawn = self.model_dump(include={"temperature", "max_answer_tokens"})
+        return SessionConfig(
+            **{name: getattr(self, name) for name in names},
+            out=Path(self.out or FOLDERS[command]),
+            reward=CombinedReward(reward),
+            policy=policy,
+            groups=self.total_steps if command == "process" else None,
+            record=command != "evaluate",
+            fixed={**drawn, "reward": {**reward.weights, "by_category": by_category}},
+        )

@@ -1,0 +1,78 @@
+"""Studio: what a group of rollouts is collected with, and what asking a policy means."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from audioforge.data.brief import Brief
+from audioforge.generation.request import Backend
+from audioforge.reward_functions.score import RewardReport
+from audioforge.rollouts.record import Origin, versions
+from audioforge.rollouts.store import RunStore
+from audioforge.utils.audio_processing import Audio
+
+MEMORY = 64
+"""How many earlier clips the creativity reward remembers."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One answer of a language model."""
+
+    text: str
+    finish_reason: str = "stop"
+
+
+Ask = Callable[[list[dict[str, str]], int], Awaitable[list[Completion]]]
+"""One LLM call: (messages, n) gives n answers."""
+
+
+class Judge(Protocol):
+    """What `CombinedReward` offers the collector."""
+
+    def judge(
+        self,
+        audios: Sequence[Audio],
+        brief: Brief,
+        *,
+        references: Sequence[Audio] = ...,
+        recent: Sequence[np.ndarray] = ...,
+        duplicates: Sequence[int] = ...,
+    ) -> list[RewardReport]:
+        """Judge one group's clips, one report each."""
+        ...
+
+    def creativity_vector(self, audio: Audio) -> np.ndarray:
+        """Describe a clip for the memory of earlier ones."""
+        ...
+
+
+@dataclass
+class Studio:
+    """Everything a group is collected with."""
+
+    backend: Backend
+    reward: Judge
+    store: RunStore | None = None
+    """Where groups are recorded; None keeps them in memory only."""
+    run_seed: int = 0
+    group_size: int = 4
+    policy: str = ""
+    """Name of the language model, for the record."""
+    memory: deque[np.ndarray] = field(default_factory=lambda: deque(maxlen=MEMORY))
+    """Creativity vectors of the latest clips."""
+
+    def __post_init__(self) -> None:
+        if self.group_size < 1:
+            raise ValueError(f"group_size must be at least 1, got {self.group_size}")
+
+    def origin(self) -> Origin:
+        """Say what makes the clips."""
+        return Origin(
+            self.policy, self.backend.capabilities.model, self.backend.weights_sha256, versions()
+        )
