@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from audioforge.data import targets
 from rich.console import Console
 
 from audioforge import cli_targets
+from audioforge.data import targets
 
 
 def shown(renderable, width=200):

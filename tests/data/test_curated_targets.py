@@ -5,6 +5,7 @@ import re
 from itertools import product
 
 import pytest
+
 from audioforge.data import targets
 from audioforge.data.families import CATEGORIES, FAMILIES
 from audioforge.data.target_fields import (

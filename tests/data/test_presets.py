@@ -4,6 +4,7 @@ import copy
 import json
 
 import pytest
+
 from audioforge.data import presets as presets_module
 from audioforge.data.families import CATEGORIES
 from audioforge.data.field_rules import FieldError

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+
 from audioforge.data import targets
 from audioforge.data.families import FAMILIES
 from audioforge.data.procedural import split_of

@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
+
 from audioforge.data.families import CATEGORIES, FAMILIES
 from audioforge.data.references import REFERENCES, reference_files
 from audioforge.generation import render_references

@@ -5,13 +5,14 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from audioforge.data import target_files
 from audioforge.data.references import reference_files
 from audioforge.data.target_fields import PARAMETERS, TARGET_FIELDS
 from audioforge.data.targets import TargetFileError, check_targets, load_targets
 from audioforge.utils.audio_processing import Audio, encode
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 MINIMAL = {
     "target_description": "128 BPM techno drum loop, punchy kick, crisp hats, 3 s",

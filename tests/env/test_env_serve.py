@@ -1,0 +1,129 @@
+"""serve against a real run-api, with a scripted trainer: the whole way, over HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from audioforge.rollouts.outgoing import MASKED
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return bound.getsockname()[1]
+
+
+def call(url: str, body: dict | None = None):
+    sent = json.dumps(body).encode() if body is not None else None
+    request = urllib.request.Request(url, sent, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+@pytest.fixture
+def api(tmp_path, child):
+    """A real run-api on loopback."""
+    port = free_port()
+    words = [
+        sys.executable,
+        "-m",
+        "atroposlib.cli.run_api",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    with child(words, tmp_path / "api.log"):
+        url = f"http://127.0.0.1:{port}"
+        for _ in range(300):
+            with contextlib.suppress(OSError):
+                call(url)
+                break
+            time.sleep(0.1)
+        yield url
+
+
+def register(api: str, **changes) -> None:
+    told = {"wandb_group": "g", "wandb_project": "p", "batch_size": 8, "max_token_len": 2_048}
+    told |= {
+        "checkpoint_dir": "ckpt",
+        "save_checkpoint_interval": 2,
+        "starting_step": 0,
+        "num_steps": 3,
+    }
+    call(f"{api}/register", told | changes)
+
+
+def batches(api: str, count: int, process: subprocess.Popen, seconds: float = 150.0) -> list:
+    """Be the trainer: fetch `count` batches."""
+    got, until = [], time.monotonic() + seconds
+    while len(got) < count and time.monotonic() < until and process.poll() is None:
+        batch = call(f"{api}/batch")["batch"]
+        got += [batch] if batch else []
+        time.sleep(0.2)
+    return got
+
+
+SERVE = [sys.executable, str(ROOT / "audioforge_env.py"), "serve", "--openai.server_type", "vllm"]
+
+
+def test_a_trainer_gets_batches_of_whole_groups(llm, flags, api, tmp_path, lines, child):
+    llm.delay = 0.05
+    register(api)
+    words = [*SERVE, *flags, "--env.rollout_server_url", api]
+    words += ["--env.steps_per_eval", "2", "--env.eval_targets", "2"]
+    with child(words, tmp_path / "env.log") as process:
+        got = batches(api, 3, process)
+        process.wait(90)
+    told = (tmp_path / "env.log").read_text()
+    assert len(got) == 3, told
+    assert process.returncode == 0, told  # total_steps came from the trainer
+    for batch in got:
+        assert sum(len(group["scores"]) for group in batch) == 8
+        for group in batch:
+            assert (
+                len(group["tokens"]) == len(group["masks"]) == len(group["inference_logprobs"]) == 4
+            )
+            assert len(set(group["scores"])) > 1
+            assert all(0 <= score <= 1 for score in group["scores"])
+            assert all(override["rollout"] for override in group["overrides"])
+            for tokens, masks in zip(group["tokens"], group["masks"], strict=True):
+                answer = [t for t, mask in zip(tokens, masks, strict=True) if mask != MASKED]
+                assert json.loads(llm.tokenizer.decode(answer, skip_special_tokens=True))["prompt"]
+    rollouts = lines(tmp_path / "run" / "rollouts.jsonl")
+    assert len({line["id"] for line in rollouts}) == len(
+        rollouts
+    )  # cancelled work is not done twice
+    sent = {
+        override["rollout"] for batch in got for group in batch for override in group["overrides"]
+    }
+    assert sent <= {line["id"] for line in rollouts}
+    assert (tmp_path / "run" / "metrics.jsonl").exists()
+    assert told.splitlines()[0].startswith("waiting for a trainer")
+    assert "Traceback" not in told
+    assert "Warning" not in told
+
+
+def test_without_an_api_serving_ends_with_one_line(flags, tmp_path, child):
+    url = f"http://127.0.0.1:{free_port()}"
+    words = [*SERVE, *flags, "--env.rollout_server_url", url]
+    with child(words, tmp_path / "env.log") as process:
+        process.wait(120)
+    told = (tmp_path / "env.log").read_text().splitlines()
+    assert process.returncode == 1
+    assert (
+        told[-1] == f"audioforge: {url}: no Atropos API answers there; "
+        "start run-api or correct rollout_server_url"
+    )
+    assert len(told) == 2

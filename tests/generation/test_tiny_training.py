@@ -1,0 +1,68 @@
+"""Training of the embedded model: every stage runs, resumes exactly, and exports what loads."""
+
+import numpy as np
+import pytest
+import torch
+
+from audioforge.generation.request import Clip, GenerationRequest
+from audioforge.generation.stable_audio import StableAudioBackend
+from audioforge.generation.tiny import clips, design
+from audioforge.generation.tiny.loop import Schedule, is_finished, run_steps
+from audioforge.generation.tiny.train_stable_audio import Run
+
+
+def train_line(path, steps, stop_at=None):
+    """Fit a line with run_steps, optionally interrupted; return the weights."""
+    torch.manual_seed(3)
+    model = torch.nn.Linear(2, 1)
+
+    def loss(step):
+        if step == stop_at:
+            raise KeyboardInterrupt
+        x = torch.randn(8, 2)
+        return (model(x) - x.sum(1, keepdim=True)).square().mean()
+
+    run_steps(model, loss, path, Schedule(steps, 0.05, warmup=2), save_every=3)
+    return model.weight.detach().clone()
+
+
+def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path):
+    whole = train_line(tmp_path / "a.pt", 12)
+    with pytest.raises(KeyboardInterrupt):
+        train_line(tmp_path / "b.pt", 12, stop_at=7)
+    assert not is_finished(tmp_path / "b.pt", Schedule(12, 0.05))
+    assert torch.equal(train_line(tmp_path / "b.pt", 12), whole)
+    assert is_finished(tmp_path / "b.pt", Schedule(12, 0.05))
+
+
+def test_the_learning_rate_warms_up_and_ends_at_zero():
+    schedule = Schedule(100, 1.0, warmup=10)
+    assert schedule.at(0) == pytest.approx(0.1)
+    assert schedule.at(10) == pytest.approx(1.0)
+    assert schedule.at(100) == pytest.approx(0.0)
+
+
+def test_a_clip_depends_on_seed_and_index_alone():
+    assert clips.draw(1, 5) == clips.draw(1, 5)
+    assert clips.draw(1, 5) != clips.draw(1, 6)
+    spec = clips.draw(1, 5)
+    wave = clips.render_clip(spec, 9)
+    assert wave.dtype == np.int16
+    assert wave.shape == (clips.FRAMES,)
+    assert np.array_equal(wave, clips.render_clip(spec, 9))
+
+
+def test_near_tempi_start_with_near_embeddings():
+    here, near, far = (design.tempo_embedding(b) for b in (120, 121, 150))
+    assert np.linalg.norm(here - near) < 0.5 * np.linalg.norm(here - far)
+
+
+def test_every_stage_runs_and_the_export_generates(tmp_path):
+    steps = {"autoencoder": 2, "diffusion": 2, "decoder": 1}
+    run = Run(tmp_path / "work", 8, steps, "cpu")
+    run.export(tmp_path / "model")
+    backend = StableAudioBackend.load(str(tmp_path / "model"), name="fresh", device="cpu")
+    assert backend.capabilities.licence == "MIT"
+    (clip,) = backend.generate([GenerationRequest("techno beat, 128 bpm", 1.0, seed=1, steps=1)])
+    assert isinstance(clip, Clip)
+    assert clip.audio.samples.shape == (1, 16_000)

@@ -1,0 +1,250 @@
+import json
+import math
+import sys
+from itertools import pairwise
+
+import adversarial
+import numpy as np
+import pytest
+import signals
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audioforge import reward_functions
+from audioforge.data.brief import Brief
+from audioforge.data.families import FAMILIES
+from audioforge.generation.synth import render
+from audioforge.reward_functions import REWARDS, CombinedReward, RewardConfig, score
+from audioforge.reward_functions.curves import geometric_mean
+from audioforge.utils.audio_processing import Audio, flac_bytes, resample
+
+BRIEF = Brief("drums", "rock", seconds=8.0, bpm=118, brightness="bright", percussion=True)
+JUDGE = CombinedReward()
+
+
+def in_range(report):
+    values = [
+        report.total,
+        *(p.value for p in report.parts.values() if p.scored),
+        *(c.score for c in report.checks if c.passed is not None),
+    ]
+    return all(math.isfinite(v) and 0 <= v <= 1 for v in values)
+
+
+@pytest.fixture(scope="module")
+def real_reports():
+    if not signals.real_music():
+        pytest.skip("no real audio here")
+    return [score(a) for a in signals.real_music()]
+
+
+@pytest.fixture(scope="module")
+def adversarial_totals():
+    return {
+        name: score(clip).total for name, clip in adversarial.adversarial(signals.mix()).items()
+    }
+
+
+@pytest.mark.parametrize("name", list(adversarial.adversarial(signals.mix())))
+def test_every_adversarial_kind_gets_a_finite_report_with_and_without_a_brief(name):
+    clip = adversarial.adversarial(signals.mix())[name]
+    for brief in (None, BRIEF):
+        report = JUDGE.judge(
+            [clip], brief, references=[signals.mix(seed=9)], recent=[np.ones(157)]
+        )[0]
+        assert in_range(report)
+        assert set(report.parts) == set(REWARDS)
+        assert all(p.reason for p in report.parts.values())
+        json.dumps(report.to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize("name", list(adversarial.REJECT))
+def test_what_must_be_rejected_is(name, adversarial_totals):
+    assert adversarial_totals[name] <= adversarial.REJECT[name][0]
+
+
+@pytest.mark.parametrize("name", [n for n in adversarial.BELOW_P25 if n != "spliced songs"])
+def test_cheats_stay_below_the_lower_quarter_of_real_music(name, real_reports):
+    music = signals.real_music()
+    lower_quarter = np.percentile([r.total for r in real_reports], 25)
+    for base in (music[-1], music[2]):
+        assert score(adversarial.BELOW_P25[name](base)).total < lower_quarter
+
+
+def test_half_and_nine_tenths_of_quality_are_quartiles_of_real_music(real_reports):
+    quality = [r.parts["audio_quality"].value for r in real_reports]
+    assert np.percentile(quality, 25) == pytest.approx(0.5, abs=0.08)
+    assert np.percentile(quality, 75) == pytest.approx(0.9, abs=0.08)
+
+
+def bases():
+    real = signals.real_music()
+    return [signals.mix(), *real[::6]]
+
+
+@pytest.mark.parametrize("gain_db", [-20, 3])
+def test_gain_changes_no_part_but_level(gain_db):
+    for base in bases():
+        room = 10 ** (-3 / 20) / np.abs(base.samples).max()
+        plain = Audio(base.samples * room * 0.7, base.sample_rate)
+        moved = Audio(plain.samples * 10 ** (gain_db / 20), base.sample_rate)
+        a, b = (JUDGE.judge([x], BRIEF)[0].parts for x in (plain, moved))
+        assert abs(a["audio_quality"].value - b["audio_quality"].value) < 0.02
+        assert abs(a["prompt_alignment"].value - b["prompt_alignment"].value) < 0.02
+
+
+def test_polarity_and_side_swap_change_nothing():
+    for base in bases():
+        plain = JUDGE.judge([base], BRIEF)[0].total
+        for samples in (-base.samples, base.samples[::-1]):
+            assert JUDGE.judge([Audio(samples, base.sample_rate)], BRIEF)[0].total == pytest.approx(
+                plain, abs=1e-4
+            )
+
+
+def test_a_small_shift_changes_little():
+    for base in bases():
+        plain = JUDGE.judge([base], BRIEF)[0].total
+        for seconds in (0.01, 0.037):
+            cut = Audio(base.samples[:, round(seconds * base.sample_rate) :], base.sample_rate)
+            assert JUDGE.judge([cut], BRIEF)[0].total == pytest.approx(plain, abs=0.05)
+
+
+def test_a_clip_is_judged_alike_alone_and_in_any_group():
+    clips = [signals.mix(), signals.white(), signals.mix(seed=8), signals.kicks()]
+    together = [r.total for r in JUDGE.judge(clips, BRIEF)]
+    turned = [r.total for r in JUDGE.judge(clips[::-1], BRIEF)][::-1]
+    assert together == [JUDGE.judge([c], BRIEF)[0].total for c in clips] == turned
+
+
+def test_more_noise_never_scores_higher_and_silence_appended_neither():
+    base = signals.mix()
+    noise = np.random.default_rng(3).standard_normal(base.samples.shape)
+    totals = [
+        JUDGE.judge([Audio(base.samples + level * noise, base.sample_rate)], BRIEF)[0].total
+        for level in (0, 0.005, 0.03, 0.2)
+    ]
+    assert all(a >= b - 0.01 for a, b in pairwise(totals))
+    assert totals[-1] < totals[0] - 0.15
+    longer = Audio(np.pad(base.samples, ((0, 0), (0, 4 * base.samples.shape[1]))), base.sample_rate)
+    assert score(longer).total < score(base).total
+
+
+def test_the_asked_family_scores_far_above_others_at_both_formats():
+    rng = np.random.default_rng(2)
+    for name in ("techno", "piano", "laser", "waves", "chords"):
+        family = FAMILIES[name]
+        clip = render(Brief(family.category, name, seconds=4.0), int(rng.integers(10**6)))
+        for heard in (clip, Audio(resample(clip, 16_000).samples.mean(0, keepdims=True), 16_000)):
+            right = JUDGE.judge([heard], Brief(family.category, name, seconds=4.0))[0].total
+            wrong = [
+                JUDGE.judge([heard], Brief(f.category, f.name, seconds=4.0))[0].total
+                for f in list(FAMILIES.values())[::3]
+                if f.category != family.category
+            ]
+            assert right >= 0.5
+            assert max(wrong) < 0.6 * right
+
+
+def test_duplicates_share_one_report():
+    clips = [signals.mix(), signals.mix(seed=8), signals.mix()]
+    reports = JUDGE.judge(clips, BRIEF, duplicates=[0, 1, 0])
+    assert reports[2] is reports[0]
+    with pytest.raises(ValueError, match="duplicates must name an earlier clip"):
+        JUDGE.judge(clips, BRIEF, duplicates=[0, 2, 0])
+
+
+def test_a_shut_gate_is_named_and_nothing_else_is_judged():
+    report = JUDGE.judge([signals.silence()], BRIEF)[0]
+    assert report.total == 0
+    assert report.gates == ("silent",)
+    assert not any(p.scored for p in report.parts.values())
+
+
+def test_weights_sum_to_one_over_the_parts_that_judged():
+    alone, full = (
+        JUDGE.judge([signals.mix()], None)[0],
+        JUDGE.judge(
+            [signals.mix()], BRIEF, references=[signals.mix(seed=9)], recent=[np.ones(157)]
+        )[0],
+    )
+    assert sum(alone.weights.values()) == pytest.approx(1)
+    assert set(alone.weights) == {"audio_quality", "technical_characteristics"}
+    assert set(full.weights) == set(REWARDS)
+    assert sum(full.weights.values()) == pytest.approx(1)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=5), st.integers(0, 4), st.floats(0, 1))
+@settings(max_examples=200, deadline=None)
+def test_raising_one_part_never_lowers_the_total(values, index, higher):
+    index %= len(values)
+    raised = [max(v, higher) if i == index else v for i, v in enumerate(values)]
+    assert (
+        geometric_mean((v, 1.0) for v in raised) >= geometric_mean((v, 1.0) for v in values) - 1e-12
+    )
+
+
+@given(
+    st.integers(1, 20_000),
+    st.integers(1, 3),
+    st.sampled_from([8_000, 16_000, 44_100]),
+    st.integers(0, 2**31),
+)
+@settings(max_examples=25, deadline=None)
+def test_any_short_clip_gets_a_total_in_range(size, channels, rate, seed):
+    samples = np.random.default_rng(seed).standard_normal((channels, size)) * 10.0 ** (seed % 7 - 5)
+    assert in_range(JUDGE.judge([Audio(samples, rate)], BRIEF)[0])
+    assert in_range(score(Audio(samples, rate)))
+
+
+def test_score_takes_arrays_tensors_paths_and_text(tmp_path):
+    torch = pytest.importorskip("torch")
+    base = signals.mix()
+    path = tmp_path / "mix.flac"
+    path.write_bytes(flac_bytes(base))
+    plain = score(base, "rock drum loop, 118 bpm").total
+    assert plain == score(base.samples, "rock drum loop, 118 bpm").total
+    assert plain == score(torch.from_numpy(base.samples.copy()), "rock drum loop, 118 bpm").total
+    assert plain == score(base.samples.T, "rock drum loop, 118 bpm").total
+    assert score(path, "rock drum loop, 118 bpm").total == pytest.approx(plain, abs=0.01)
+    assert score(path, "nothing anyone knows").parts["prompt_alignment"].scored is False
+
+
+def test_configuration_refuses_unknown_names_and_reads_differences(tmp_path):
+    with pytest.raises(ValueError, match="no reward named 'loudness'; have"):
+        RewardConfig({"loudness": 1.0})
+    with pytest.raises(ValueError, match="weight of creativity must be 0 or more, got -1"):
+        RewardConfig({"creativity": -1.0})
+    path = tmp_path / "rewards.yaml"
+    path.write_text("weights: {creativity: 0.0}\nby_category: {sfx: {audio_quality: 3.0}}\n")
+    config = RewardConfig.load(path)
+    assert config.weights["prompt_alignment"] == RewardConfig().weights["prompt_alignment"]
+    assert config.weights_for("sfx")["audio_quality"] == 3.0
+    assert config.weights["creativity"] == 0
+
+
+def test_the_committed_configuration_loads():
+    from pathlib import Path
+
+    assert (
+        RewardConfig.load(Path(__file__).parents[2] / "configs" / "rewards.yaml") != RewardConfig()
+    )
+
+
+@pytest.mark.parametrize("name", list(REWARDS))
+def test_every_reward_documents_its_contract(name):
+    text = sys.modules[f"audioforge.reward_functions.{name}"].__doc__ or ""
+    assert all(part in text for part in ("Range:", "Unscored:", "Source:", "Blind to:"))
+
+
+def test_no_heavy_package_is_imported_to_judge():
+    import subprocess
+
+    code = (
+        "import sys, audioforge.reward_functions; "
+        "heavy = {'torch', 'librosa', 'numba', 'transformers', 'matplotlib'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+    assert reward_functions.score is score
