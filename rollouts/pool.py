@@ -5,12 +5,16 @@ Index i of a run always names the same target, whatever was made before, so that
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from audioforge.data import targets as sources
 from audioforge.data.families import CATEGORIES
-from audioforge.rollouts.run import RunConfig, plan_targets
 
 if TYPE_CHECKING:
     from audioforge.data.targets import Target
@@ -45,20 +49,33 @@ def target_pool(file: str, split: str, categories: str, seed: int) -> list[Targe
         ValueError: no such file, a broken one (TargetFileError), or nothing left to ask.
     """
     wanted = category_names(categories)
-    if file and not Path(file).is_file():
-        raise ValueError(f"targets_file must name a file of targets, found none at {file!r}")
-    size = len(sources.load_targets(file)) if file else _size(split)
-    config = RunConfig(out=Path(), groups=max(size, 1), seed=seed, targets=file or split)
-    dealt = plan_targets(config)
+    pool = _source(file, split, seed)
     if file:
-        dealt = [target for target in dealt if target.split == split] or dealt
-    kept = [target for target in dealt if target.category in wanted]
+        pool = [target for target in pool if target.split == split] or pool
+    kept = [target for target in pool if target.category in wanted]
     if not kept:
         raise ValueError(
             f"no target of {', '.join(wanted)} in {file or split!r}; choose other categories"
         )
-    return kept
+    return deal(kept, seed)
 
 
-def _size(split: str) -> int:
-    return PROCEDURAL if split == "procedural" else len(sources.curated(split))  # type: ignore[arg-type]
+def deal(pool: Sequence[Target], seed: int) -> list[Target]:
+    """Shuffle by the seed and deal out category by category, so that a short run meets them all."""
+    hands: dict[str, list[Target]] = defaultdict(list)
+    for place in np.random.default_rng(seed).permutation(len(pool)):
+        hands[pool[place].category].append(pool[place])
+    turns = zip_longest(*(hand for _, hand in sorted(hands.items())))
+    return [target for turn in turns for target in turn if target is not None]
+
+
+def _source(file: str, split: str, seed: int) -> list[Target]:
+    if file:
+        if not Path(file).is_file():
+            raise ValueError(f"targets_file must name a file of targets, found none at {file!r}")
+        return sources.load_targets(file)
+    if split == "procedural":
+        return [sources.sample(seed, index) for index in range(PROCEDURAL)]
+    if split not in ("train", "eval"):
+        raise ValueError(f"split must be train, eval or procedural, got {split!r}")
+    return sources.curated(split)

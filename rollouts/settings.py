@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from audioforge.reward_functions.combined_reward import CombinedReward, RewardConfig
+from audioforge.reward_functions import CombinedReward, RewardConfig
 from audioforge.rollouts.launch import FOLDERS
 from audioforge.rollouts.session import SessionConfig
 

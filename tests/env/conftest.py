@@ -233,6 +233,7 @@ def make_env(llm, tokenizer_folder, short_targets, tmp_path):
             "model": "synth",
             "targets_file": short_targets,
             "total_steps": 100,
+            "ensure_scores_are_not_same": False,
             "out": str(tmp_path / "run"),
             "tokenizer_name": tokenizer_folder,
         }

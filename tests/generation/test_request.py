@@ -35,7 +35,7 @@ def test_the_key_tells_requests_apart():
 
 @pytest.mark.parametrize("name", ["no-such-model", "./nowhere", "a/b/c"])
 def test_an_unknown_model_is_one_clear_line(name):
-    with pytest.raises(ValueError, match="no model .*: name synth, tiny-stable-audio, a folder"):
+    with pytest.raises(ValueError, match=r"no model .*: name synth, tiny-stable-audio, a folder"):
         load_backend(name)
 
 

@@ -33,12 +33,6 @@ def test_gating_ignores_silence_after_the_music():
     assert Features(longer).lufs == pytest.approx(Features(base).lufs, abs=0.3)
 
 
-def test_true_peak_finds_the_crest_between_samples():
-    between = mono_sine(12_000, 0.5, phase=np.pi / 4)
-    assert np.abs(between.samples).max() == pytest.approx(0.5 * np.sqrt(0.5), abs=1e-3)
-    assert Features(between).true_peak_dbtp == pytest.approx(-6.02, abs=0.3)
-
-
 @pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 48_000])
 def test_frames_come_a_hundred_times_a_second_at_every_rate(rate):
     features = Features(mono_sine(440, 0.5, 2.0, rate))

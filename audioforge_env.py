@@ -1,0 +1,290 @@
+"""AudioForge as an environment for Atropos, and its command line.
+
+    python audioforge_env.py process                      # embedded models, 8 groups of 4, a report
+    python audioforge_env.py evaluate --openai.base_url URL --openai.model_name NAME
+    python audioforge_env.py serve --env.rollout_server_url http://127.0.0.1:8000
+
+This file translates: groups are made in `rollouts.session` and leave through `rollouts.outgoing`.
+Nothing else imports atroposlib; its traps are in docs/atropos.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+from atroposlib.envs.base import APIServerConfig, BaseEnv, BaseEnvConfig
+from atroposlib.frontend.jsonl2html import generate_html
+from rich.console import Console
+from tenacity import RetryError
+
+from audioforge.policy.asker import Asker, reach, settle
+from audioforge.policy.client import AskSettings, EndpointError
+from audioforge.policy.embedded import EMBEDDED_MODEL, embedded_policy
+from audioforge.reward_functions.score import RewardReport
+from audioforge.rollouts import launch
+from audioforge.rollouts.backoff import Backoff
+from audioforge.rollouts.errors import RunError
+from audioforge.rollouts.messages import messages_for
+from audioforge.rollouts.metrics import group_metrics, kind_of, observe, rows
+from audioforge.rollouts.outgoing import Encoded, Limits, outgoing_group
+from audioforge.rollouts.parser import Parsed, parse_action
+from audioforge.rollouts.progress import RunProgress
+from audioforge.rollouts.record import Group
+from audioforge.rollouts.report import write_report
+from audioforge.rollouts.session import EqualAnswers, Item, Session
+from audioforge.rollouts.settings import EnvSettings
+from audioforge.utils.audio_processing import Audio
+from audioforge.utils.wandb_logger import WandbLogger
+
+_log = logging.getLogger("audioforge.env")
+
+
+class AudioForgeConfig(EnvSettings, BaseEnvConfig):
+    """Our settings and Atropos'; an unknown one is an error."""
+
+
+class AudioForgeEnv(BaseEnv):
+    """A target becomes an action, sound, a score and a recorded rollout, for Atropos."""
+
+    name = "audioforge"
+    env_config_cls = AudioForgeConfig  # type: ignore[assignment]
+    config: AudioForgeConfig
+    session: Session
+    command: ClassVar[str] = "process"
+    """The sub-command that runs; `main` sets it before Atropos asks for the defaults."""
+
+    def __init__(self, config: AudioForgeConfig, server_configs: Any, **options: Any) -> None:
+        given = server_configs if isinstance(server_configs, list) else [server_configs]
+        self.settled = settle(given, config.tokenizer_name, config.api_key_env)
+        groups = None if self.command == "evaluate" else config.data_path_to_save_groups
+        paths = launch.run_paths(self.command, config.out, groups, config.data_dir_to_save_evals)
+        # Our own logger speaks to W&B, so that it cannot stop a run.
+        update = {**paths, "tokenizer_name": self.settled.tokenizer, "use_wandb": False}
+        super().__init__(config.model_copy(update=update), self.settled.servers, **options)
+        self.folder = Path(self.config.out)
+        tokens, seed = config.max_answer_tokens, config.run_seed
+        settings = AskSettings(config.temperature, max_tokens=tokens, seed=seed)
+        self.asker = Asker(self.server, self.tokenizer, self.settled, settings, config.api_key_env)
+        self.board = WandbLogger(self.folder, wanted=config.use_wandb)
+        self.backoff = Backoff(config.patience)
+        self.resources = contextlib.ExitStack()
+        self.progress: RunProgress | None = None
+        self.fatal: Exception | None = None
+
+    @classmethod
+    def config_init(cls) -> tuple[AudioForgeConfig, list[APIServerConfig]]:
+        """Return the defaults; the servers as a list, or Atropos forgets their base_url."""
+        server = APIServerConfig(
+            model_name=EMBEDDED_MODEL, base_url="", api_key="x", health_check=False, timeout=300
+        )
+        return AudioForgeConfig(total_steps=-1 if cls.command == "serve" else 8), [server]
+
+    async def setup(self) -> None:
+        """Load the generator, open the run folder, and start or reach the language model."""
+        if "session" in vars(self):
+            return
+        server = self.settled.servers[0]
+        groups_file = self.config.data_path_to_save_groups
+        self.resources.callback(launch.close_groups, self.jsonl_writer, groups_file)
+        self.session = Session(self.config.session_config(self.command, server.model_name))
+        self.resources.callback(self.session.close)
+        self.resources.callback(self.board.finish)
+        if self.settled.embedded and self.session.missing != 0:
+            server.base_url = self.resources.enter_context(embedded_policy())
+        elif self.command != "serve" and self.session.missing != 0:
+            await reach(server.base_url)
+
+    async def get_next_item(self) -> Item | None:
+        """Return the next target to ask for; None when all groups of the run are given out."""
+        return self.session.next_item()
+
+    def get_prompt(self, item: Item) -> list[dict[str, str]]:
+        """Return the messages that ask for an item's target."""
+        return messages_for(item["target"], self.session.studio.backend.capabilities)
+
+    def parse_response(self, text: str) -> Parsed:
+        """Read an answer: an action, or the reasons why there is none."""
+        return parse_action(text)
+
+    async def process_batch(self, item: Item) -> tuple[Group, list[Encoded]]:
+        """Ask, make clips, judge and record; a cancelled item resumes where it was."""
+        return await self.session.collect(
+            item, self.asker.ask, distinct=self.config.ensure_scores_are_not_same
+        )
+
+    def score_response(self, audio: Audio, item: Item) -> RewardReport:
+        """Judge one clip against an item's target."""
+        return self.session.studio.reward.judge([audio], item["target"].brief)[0]
+
+    def metric_calculations(self, groups: list[Group]) -> dict[str, float]:
+        """Return means of rewards, parts, formats and drops; keys as in `rollouts.metrics`."""
+        return group_metrics(groups)
+
+    async def collect_trajectories(self, item: Item) -> tuple[Any, list[Item]]:
+        """Make one group and let it through the gate; None when it is withheld or failed."""
+        await self.backoff.wait()
+        try:
+            group, encoded = await self.process_batch(item)
+        except EqualAnswers:
+            return self._withheld("equal answers")
+        except EndpointError as error:
+            self.session.again.append(item)
+            return self._failed(str(error))
+        except Exception as error:
+            self.fatal = error  # serve swallows it, and would go on failing for ever
+            raise
+        observe(group, self.board.window)
+        if self.progress is not None:
+            self.progress.add(group.rewards)
+        if all(reward is None for reward in group.rewards):
+            return self._failed(group.rollouts[-1].reason)
+        self.backoff.succeeded()
+        size, distinct = self.config.group_size, self.config.ensure_scores_are_not_same
+        outgoing = outgoing_group(group, encoded, Limits(size, self.asker.max_tokens, distinct))
+        return (outgoing.payload, []) if outgoing.payload else self._withheld(outgoing.reason)
+
+    async def evaluate(self, *args: Any, **kwargs: Any) -> None:
+        """Make one clip for each of `eval_targets` held-out targets; write means by category."""
+        config, started = self.config, time.time()
+        ask = functools.partial(self.asker.ask, split="eval")
+        try:
+            groups = await self.session.evaluate(config.eval_targets, ask, config.max_eval_workers)
+        except EndpointError as error:
+            if self.command == "evaluate":
+                raise
+            return _log.warning("no evaluation at step %d: %s", self.curr_step, error)
+        metrics = {f"eval/{key}": mean for key, mean in self.metric_calculations(groups).items()}
+        drawn = {"temperature": config.temperature, "max_new_tokens": config.max_answer_tokens}
+        await self.evaluate_log(
+            metrics=metrics,
+            start_time=started,
+            end_time=time.time(),
+            generation_parameters=drawn,
+            samples=[rollout.to_json() for group in groups for rollout in group.rollouts],
+            verbose=False,
+        )
+        self.board.log(self.curr_step, metrics)
+        if self.command == "evaluate":
+            launch.say("\n".join(f"{name:<40} {mean:.3f}" for name, mean in metrics.items()))
+            launch.say(f"metrics: {config.data_dir_to_save_evals}/metrics.json")
+
+    def _withheld(self, reason: str) -> tuple[None, list[Item]]:
+        self.board.window.drops[f"group {kind_of(reason)}"] += 1
+        return None, []
+
+    def _failed(self, reason: str) -> tuple[None, list[Item]]:
+        """Count a failure of ours; after `patience` seconds of nothing else, stop the run."""
+        if not self.backoff.failed():
+            self.fatal = RunError(
+                f"nothing but failures for {self.backoff.patience:g} s, the last one: {reason}"
+            )
+            raise self.fatal
+        return self._withheld(f"failed: {reason}")
+
+    async def add_rollouts_for_wandb(self, scored_data: Any, item: Item | None = None) -> None:
+        """Keep some rollouts of a group, with their clips, for the table."""
+        if item is not None and self.board.on:
+            group, _ = item["collecting"].result()
+            most = self.config.num_rollouts_per_group_for_logging
+            self.board.window.rows.extend(rows(group, self.folder, most))
+
+    async def create_rollout_table(self, wandb_metrics: dict[str, Any]) -> dict[str, Any]:
+        """Add the table and the players."""
+        wandb_metrics.update(self.board.table())
+        return wandb_metrics
+
+    async def wandb_log(self, wandb_metrics: dict[str, Any] | None = None) -> None:
+        """Log Atropos' own metrics with ours, to metrics.jsonl and, where it works, to W&B."""
+        metrics = dict(wandb_metrics or {})
+        await super().wandb_log(metrics)
+        for place, server in enumerate(self.server.servers):
+            await server.wandb_metrics(metrics, f"server_{place}")  # type: ignore[union-attr]
+        step = self.curr_step if self.command == "serve" else len(self.session.done)
+        self.board.log(step, metrics)
+
+    async def setup_wandb(self) -> None:
+        """Wait for the trainer, then start W&B in its project and group."""
+        launch.say(f"waiting for a trainer at {self.config.rollout_server_url}")
+        told = await launch.trainer_names(self.config.rollout_server_url)
+        self._start_board(project=told["project"], group=told.get("group"))
+
+    def _start_board(self, **place: str | None) -> None:
+        self.board.start(self.config.model_dump(mode="json"), str(self.config.wandb_name), **place)
+
+    async def get_server_info(self) -> None:
+        """Learn batch size and token limit from the trainer."""
+        await super().get_server_info()
+        self.asker.max_tokens = self.max_token_len if self.max_token_len > 0 else None
+        batch, group = self.config.batch_size, self.config.group_size
+        if batch % group:
+            _log.warning(
+                "batches of %d cannot be made of groups of %d: the trainer may wait for ever",
+                batch,
+                group,
+            )
+
+    async def get_status(self) -> None:  # type: ignore[override]
+        """Ask the trainer's API where it stands; here a run that cannot go on stops."""
+        if self.fatal is not None:
+            raise self.fatal
+        await super().get_status()
+
+    def save_checkpoint(self, step: int, data: dict[str, Any] | None = None) -> None:
+        """Save how far the targets have been given out; finished groups are in the run folder."""
+        super().save_checkpoint(step, {"next_index": self.session.next_index} | (data or {}))
+
+    def load_checkpoint(self) -> None:
+        """Go on with the targets where the checkpoint was."""
+        super().load_checkpoint()
+        self.session.next_index = max(self.session.next_index, getattr(self, "next_index", 0))
+
+    async def env_manager(self) -> None:
+        """Serve a trainer."""
+        if not self.asker.tells_tokens:
+            _log.warning("server_type openai tells no tokens: use vllm or sglang for training")
+        with self.resources:
+            await super().env_manager()
+        launch.say(f"run: {self.folder}")
+
+    async def _run_evaluate(self) -> None:
+        with self.resources:
+            await super()._run_evaluate()
+
+    async def process_manager(self) -> None:
+        """Make the missing groups of a run and write its pages; a finished run says so."""
+        groups_file = Path(str(self.config.data_path_to_save_groups))
+        with self.resources:
+            await self.setup()
+            missing = self.session.missing or 0
+            if not missing:
+                launch.say(f"{self.folder} is finished; for another run set --env.out")
+            else:
+                self._start_board()
+                console = Console(file=sys.__stdout__)
+                with RunProgress(
+                    console, self.config.total_steps, self.session.rewards()
+                ) as self.progress:
+                    self.n_groups_to_process = missing
+                    await super().process_manager()
+                launch.write_escaped_page(groups_file, self.folder, generate_html)
+            launch.say(f"report: {write_report(self.folder)}")
+
+
+def main() -> int:
+    """Run the command line; return the exit code."""
+    arguments = sys.argv[1:]
+    if arguments and arguments[0] in launch.FOLDERS:
+        AudioForgeEnv.command = arguments[0]
+    known = (ValueError, OSError, ImportError, EndpointError, RunError, RetryError, yaml.YAMLError)
+    return launch.run_command(AudioForgeEnv.cli, arguments, known)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

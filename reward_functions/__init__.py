@@ -1,0 +1,44 @@
+"""What is good: scores for any clip, alone or against a Brief.
+
+score.py                      Score, CheckOutcome, RewardReport: how a judgement is told
+combined_reward.py            CombinedReward: gates, then a weighted geometric mean
+config.py                     RewardConfig: the weights
+scoring.py                    score(): one clip from a path, an array or a tensor
+gates.py                      what a clip must be before it is judged at all
+audio_quality.py              damage (faults.py) and naturalness.py, calibrated on real clips
+technical_characteristics.py  length, loudness, dynamics, peaks, channels, loop seam
+prompt_alignment.py           the brief as checks.py (tempo.py, tonality.py, families.py)
+style_consistency.py          distance to a set of references, nothing for copies (fingerprint.py)
+creativity.py                 distance to the policy's recent clips
+description.py                a clip as one vector; curves.py: measurements into [0, 1]
+calibrate.py, fit_families.py commands that make calibration.json and families.npz
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from audioforge.reward_functions import (
+    audio_quality,
+    creativity,
+    prompt_alignment,
+    style_consistency,
+    technical_characteristics,
+)
+from audioforge.reward_functions.combined_reward import CombinedReward
+from audioforge.reward_functions.config import RewardConfig
+from audioforge.reward_functions.score import Score
+from audioforge.reward_functions.scoring import score
+
+Reward = Callable[..., Score]
+"""Takes what its own file says, Features first (creativity: its vector), and returns a Score."""
+
+REWARDS: dict[str, Reward] = {
+    "audio_quality": audio_quality.score,
+    "prompt_alignment": prompt_alignment.score,
+    "style_consistency": style_consistency.score,
+    "technical_characteristics": technical_characteristics.score,
+    "creativity": creativity.score,
+}
+
+__all__ = ["REWARDS", "CombinedReward", "Reward", "RewardConfig", "score"]

@@ -1,0 +1,177 @@
+"""Combined reward: gates first, then a weighted geometric mean of the parts that could judge.
+
+One zero sinks the total, no part can buy another, and raising a part never lowers the total. A part
+that cannot judge is left out, its weight spread over the others, and it stays in the report as
+unscored.
+
+Range:   [0, 1]; 0 when a gate is shut. Around 0.5 a clip is as good as the lower quarter of real
+         clips and passes its checks barely; 0.9 is the upper quarter and a full pass.
+Source:  constraints with ceilings instead of sums: 2310.04373; see `docs/rewards.md`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from audioforge.data.brief import Brief
+from audioforge.reward_functions import (
+    audio_quality,
+    creativity,
+    prompt_alignment,
+    style_consistency,
+    technical_characteristics,
+)
+from audioforge.reward_functions.checks import compile_checks
+from audioforge.reward_functions.config import PARTS, RewardConfig
+from audioforge.reward_functions.curves import geometric_mean
+from audioforge.reward_functions.description import describe
+from audioforge.reward_functions.gates import Gate, gates
+from audioforge.reward_functions.score import RewardReport, Score, unscored
+from audioforge.utils.audio_processing import Audio
+from audioforge.utils.spectral_analysis import Features
+
+_LISTED = 0.9
+"""A gate below this is listed in the report."""
+
+
+class CombinedReward:
+    """Judges groups of clips against one brief."""
+
+    def __init__(self, config: RewardConfig | None = None) -> None:
+        self.config = config or RewardConfig()
+
+    def judge(
+        self,
+        audios: Sequence[Audio],
+        brief: Brief | None,
+        *,
+        references: Sequence[Audio] = (),
+        recent: Sequence[np.ndarray] = (),
+        duplicates: Sequence[int] = (),
+    ) -> list[RewardReport]:
+        """Judge a group of clips made for one brief.
+
+        Args:
+            audios: the clips.
+            brief: what was asked; None judges only what needs no brief.
+            references: the style set of the target, if any.
+            recent: `creativity_vector`s of the policy's earlier clips.
+            duplicates: per clip, the index of the first clip identical to it (its own if none);
+                such clips share one report. Empty for none.
+
+        Returns:
+            One report per clip, in order. A clip's report does not depend on its group.
+        """
+        firsts = list(duplicates) or list(range(len(audios)))
+        if len(firsts) != len(audios) or any(not 0 <= first <= i for i, first in enumerate(firsts)):
+            raise ValueError(
+                f"duplicates must name an earlier clip or itself for each of {len(audios)} clips, "
+                f"got {firsts}"
+            )
+        known = _reference_set(tuple(_Held(audio) for audio in references)) if references else None
+        reports: list[RewardReport] = []
+        for audio, first, index in zip(audios, firsts, range(len(audios)), strict=True):
+            reports.append(
+                reports[first] if first < index else self._one(audio, brief, known, recent)
+            )
+        return reports
+
+    def creativity_vector(self, audio: Audio) -> np.ndarray:
+        """Return the vector by which later clips will be compared with this one, [D]."""
+        return creativity.vector(Features(audio))
+
+    def _one(
+        self,
+        audio: Audio,
+        brief: Brief | None,
+        known: style_consistency.ReferenceSet | None,
+        recent: Sequence[np.ndarray],
+    ) -> RewardReport:
+        features = Features(audio)
+        preconditions = gates(features, brief.seconds if brief else None)
+        opening = math.prod(gate.value for gate in preconditions)
+        weights = self.config.weights_for(brief.category if brief else None)
+        if opening == 0:
+            return _shut(preconditions)
+        described = describe(features)
+        checks = compile_checks(features, brief, described) if brief else ()
+        quality = audio_quality.score(features, brief.category if brief else None)
+        parts = {
+            "audio_quality": quality,
+            "prompt_alignment": prompt_alignment.join(checks)
+            if brief
+            else unscored("no brief to judge against"),
+            "style_consistency": style_consistency.score(features, known, described),
+            "technical_characteristics": technical_characteristics.score(features, brief),
+            "creativity": creativity.score(
+                creativity.vector(features, described),
+                recent,
+                known.vectors if known else None,
+                quality.value,
+            ),
+        }
+        scored = {
+            name: weights[name] for name, part in parts.items() if part.scored and weights[name] > 0
+        }
+        scale = sum(scored.values())
+        shares = {name: weight / scale for name, weight in scored.items()} if scale > 0 else {}
+        total = (
+            opening * geometric_mean((parts[name].value, share) for name, share in shares.items())
+            if shares
+            else 0.0
+        )
+        return RewardReport(
+            total=float(min(max(total, 0.0), 1.0)),
+            parts=parts,
+            gates=tuple(gate.name for gate in preconditions if gate.value < _LISTED),
+            checks=checks,
+            weights=shares,
+            disagreement=float(np.std([parts[name].value for name in shares])) if shares else 0.0,
+        )
+
+
+def _shut(preconditions: Sequence[Gate]) -> RewardReport:
+    """Report a clip that no part needs to hear: a gate is shut."""
+    words = "; ".join(
+        f"{gate.name}: {gate.words}" for gate in preconditions if gate.value < _LISTED
+    )
+    parts: dict[str, Score] = {name: unscored(f"not judged, {words}") for name in PARTS}
+    return RewardReport(
+        total=0.0,
+        parts=parts,
+        gates=tuple(gate.name for gate in preconditions if gate.value < _LISTED),
+    )
+
+
+class _Held:
+    """An Audio as a cache key: its identity, kept alive by being held."""
+
+    def __init__(self, audio: Audio) -> None:
+        self.audio = audio
+
+    def __hash__(self) -> int:
+        return hash(
+            (
+                self.audio.samples.shape,
+                self.audio.sample_rate,
+                self.audio.samples[:, ::997].tobytes(),
+            )
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Held) and (
+            self.audio is other.audio
+            or (
+                self.audio.sample_rate == other.audio.sample_rate
+                and np.array_equal(self.audio.samples, other.audio.samples)
+            )
+        )
+
+
+@lru_cache(maxsize=256)
+def _reference_set(references: tuple[_Held, ...]) -> style_consistency.ReferenceSet | None:
+    return style_consistency.reference_set([Features(held.audio) for held in references])

@@ -1,0 +1,79 @@
+"""Scoring: judge one clip, whatever it comes as, with or without a brief."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from audioforge.data.brief import Brief
+from audioforge.data.wording import read_text
+from audioforge.reward_functions.combined_reward import CombinedReward
+from audioforge.reward_functions.config import RewardConfig
+from audioforge.reward_functions.score import RewardReport
+from audioforge.utils.audio_processing import Audio, read_audio
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def as_audio(sound: Audio | np.ndarray | Tensor | str | Path, sample_rate: int = 44_100) -> Audio:
+    """Turn an array, tensor, path or Audio into Audio.
+
+    Args:
+        sound: [time] or [channels, time] floats (full scale 1) or integers (full scale by their
+            type); a path is decoded; [time, channels] is turned when the first axis is the longer
+            one.
+        sample_rate: of arrays and tensors, in Hz.
+    """
+    if isinstance(sound, Audio):
+        return sound
+    if isinstance(sound, (str, Path)):
+        return read_audio(sound)
+    array = np.asarray(sound.detach().cpu().numpy() if hasattr(sound, "detach") else sound)  # type: ignore[union-attr]
+    if array.ndim == 1:
+        array = array[None]
+    if array.ndim != 2:
+        raise ValueError(f"sound must be [time] or [channels, time], got shape {array.shape}")
+    if array.shape[0] > 8 >= array.shape[1] > 0:
+        array = array.T
+    if np.issubdtype(array.dtype, np.integer):
+        array = array / -float(np.iinfo(array.dtype).min)
+    return Audio(array, sample_rate)
+
+
+def score(
+    sound: Audio | np.ndarray | Tensor | str | Path,
+    brief: Brief | str | None = None,
+    references: Sequence[Audio | np.ndarray | str | Path] = (),
+    *,
+    sample_rate: int = 44_100,
+    config: RewardConfig | None = None,
+) -> RewardReport:
+    """Judge one clip, with or without a brief.
+
+    Args:
+        sound: Audio, path, numpy array or torch tensor.
+        brief: a Brief, free text that is read by rule ("techno drum loop, 128 bpm"), or None. Text
+            in which no kind of sound is recognised is judged without a brief.
+        references: the style set.
+        sample_rate: of arrays and tensors, in Hz.
+        config: other weights.
+    """
+    audio = as_audio(sound, sample_rate)
+    known = [as_audio(reference, sample_rate) for reference in references]
+    return CombinedReward(config).judge([audio], as_brief(brief, audio.seconds), references=known)[
+        0
+    ]
+
+
+def as_brief(brief: Brief | str | None, seconds: float) -> Brief | None:
+    """Compile free text to a Brief, `seconds` long unless it says so; None if it names no sound."""
+    if not isinstance(brief, str):
+        return brief
+    fields: dict[str, Any] = dict(read_text(brief).fields)
+    if "category" not in fields:
+        return None
+    return Brief(**{"seconds": min(max(seconds, 0.1), 190.0), **fields})

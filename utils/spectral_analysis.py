@@ -1,0 +1,300 @@
+"""Features: what is measured of a clip, once, and shared by every reward.
+
+Level and faults are read from the clip as it is; everything else from one copy without DC, at one
+loudness, through one short-time Fourier transform of the mid and side signals. Each measurement is
+a `cached_property`: computed when first asked for, then kept.
+
+Frames come 100 times a second and last about 46 ms at every sample rate, so that a 16 kHz mono clip
+and a 44.1 kHz stereo clip of one sound give nearly the same numbers. Bands end at 7 200 Hz for the
+same reason; what lies above is measured relative to the clip's own Nyquist frequency.
+
+Conventions: power spectra are per frame, rows are frames; dB are 10 log10 of power.
+Source: loudness after ITU-R BS.1770-4 (two-stage K-weighting, absolute and relative gates).
+"""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+
+import numpy as np
+from scipy import fft, signal
+
+from audioforge.utils.audio_processing import Audio, resample
+
+FRAME_HZ = 100
+"""Frames per second."""
+FRAME_SECONDS = 2048 / 44_100
+BANDS = 64
+LOW_HZ, HIGH_HZ = 40.0, 7_200.0
+"""Range of the mel bands, inside what a 16 kHz clip can hold."""
+TARGET_LUFS = -20.0
+"""Loudness of the copy that is analysed."""
+MAX_RATE_HZ = 48_000
+MAX_SECONDS = 190.0
+SILENCE_LUFS = -70.0
+_TINY = 1e-12
+
+
+class Features:
+    """Measurements of one clip, computed when asked for.
+
+    Args:
+        audio: any clip, also empty, silent or with NaN samples. More than two channels are folded
+            to two, more than 48 kHz are reduced to 44.1 kHz, and only the first 190 s are read.
+    """
+
+    def __init__(self, audio: Audio) -> None:
+        self.audio, self.seconds = audio, audio.seconds
+
+    @cached_property
+    def finite_share(self) -> float:
+        """Share of samples that are numbers; 0 for an empty clip."""
+        return float(np.isfinite(self.audio.samples).mean()) if self.audio.samples.size else 0.0
+
+    @cached_property
+    def clean(self) -> Audio:
+        """The clip with everything unreadable replaced by 0, at most stereo, at most 48 kHz."""
+        samples = self.audio.samples[:, : int(MAX_SECONDS * self.audio.sample_rate)]
+        if self.finite_share < 1:
+            samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+        samples = np.clip(samples, -1e3, 1e3)
+        samples = np.where(np.abs(samples) < 1e-20, np.float32(0), samples)
+        if samples.shape[0] > 2:
+            samples = np.stack([samples[0::2].mean(0), samples[1::2].mean(0)])
+        audio = Audio(samples, self.audio.sample_rate)
+        return audio if audio.sample_rate <= MAX_RATE_HZ else resample(audio, 44_100)
+
+    @property
+    def rate(self) -> int:
+        """Sample rate of the analysed copy, in Hz."""
+        return self.clean.sample_rate
+
+    @cached_property
+    def dc(self) -> float:
+        """Largest absolute channel mean, full scale 1."""
+        samples = self.clean.samples
+        return float(np.abs(samples.mean(1, dtype=np.float64)).max()) if samples.size else 0.0
+
+    @cached_property
+    def centred(self) -> np.ndarray:
+        """The clip without DC, float32 [channels, time]."""
+        samples = self.clean.samples
+        return (
+            samples - samples.mean(1, keepdims=True, dtype=np.float64).astype(np.float32)
+            if samples.size
+            else samples
+        )
+
+    @cached_property
+    def peak(self) -> float:
+        """Largest absolute sample of the clip as it is, full scale 1."""
+        samples = self.clean.samples
+        return float(np.abs(samples).max()) if samples.size else 0.0
+
+    @cached_property
+    def lufs(self) -> float:
+        """Integrated loudness in LUFS; -inf for silence. Clips under 0.4 s are one block."""
+        return _integrated_lufs(self.centred, self.rate)
+
+    @cached_property
+    def sound(self) -> np.ndarray:
+        """The analysed copy at TARGET_LUFS, float32 [channels, time]; zeros for silence."""
+        if self.lufs < SILENCE_LUFS - 40:
+            return np.zeros_like(self.centred)
+        return self.centred * np.float32(10 ** ((TARGET_LUFS - self.lufs) / 20))
+
+    @cached_property
+    def mid(self) -> np.ndarray:
+        """Average of the channels of the analysed copy, float32 [time]."""
+        return self.sound.mean(0)
+
+    @cached_property
+    def side(self) -> np.ndarray | None:
+        """Half the channel difference, or None for mono."""
+        return (self.sound[0] - self.sound[1]) / 2 if self.sound.shape[0] == 2 else None
+
+    @cached_property
+    def power(self) -> np.ndarray:
+        """Power spectra of the mid signal, float32 [frames, bins]."""
+        return stft_power(self.mid, self.rate)
+
+    @cached_property
+    def hz(self) -> np.ndarray:
+        """Frequency of each bin."""
+        return np.arange(self.power.shape[1]) * self.rate / (2 * (self.power.shape[1] - 1))
+
+    @cached_property
+    def mel(self) -> np.ndarray:
+        """Power in 64 mel bands between 40 and 7 200 Hz, float32 [frames, 64]."""
+        return self.power @ mel_weights(self.rate, self.power.shape[1])
+
+    @cached_property
+    def mel_db(self) -> np.ndarray:
+        """The mel bands in dB, not below 70 dB under the loudest cell."""
+        top = max(float(self.mel.max(initial=0.0)), _TINY)
+        return 10 * np.log10(np.maximum(self.mel, top * 1e-7))
+
+    @cached_property
+    def level_db(self) -> np.ndarray:
+        """Level of each frame in dB, [frames]; -120 for digital silence."""
+        return 10 * np.log10(self.power.sum(1) + _TINY)
+
+    @cached_property
+    def active(self) -> np.ndarray:
+        """Which frames lie less than 50 dB under the loudest one, bool [frames]."""
+        return (self.level_db > self.level_db.max() - 50) & (self.level_db > -100)
+
+    @cached_property
+    def flux_db(self) -> np.ndarray:
+        """The onset curve: mean rise over the mel bands within two frames, in dB, [frames]."""
+        rise = np.maximum(self.mel_db[2:] - self.mel_db[:-2], 0).mean(1)
+        return np.concatenate([np.zeros(min(2, len(self.mel_db))), rise])
+
+    @cached_property
+    def spectrum(self) -> np.ndarray:
+        """Mean power spectrum over the clip, [bins]."""
+        return self.power.mean(0, dtype=np.float64)
+
+    @cached_property
+    def frame_flatness_db(self) -> np.ndarray:
+        """Flatness of each frame up to 7.2 kHz, in dB: 0 for white noise's mean, -60 for a sine."""
+        inside = self.power[:, (self.hz > LOW_HZ) & (self.hz < HIGH_HZ)]
+        top = inside.max(1, keepdims=True) + _TINY
+        logs = np.log10(np.maximum(inside, top * 1e-9) + _TINY).mean(1)
+        return 10 * (logs - np.log10(inside.mean(1) + _TINY))
+
+    @cached_property
+    def line_share(self) -> np.ndarray:
+        """Share of each frame's power within two bins of its strongest bin, [frames]."""
+        width = self.power.shape[1]
+        best = self.power.argmax(1).clip(2, width - 3)
+        near = np.take_along_axis(self.power, best[:, None] + np.arange(-2, 3), axis=1)
+        return near.sum(1) / (self.power.sum(1) + np.float32(_TINY))
+
+    @cached_property
+    def chroma(self) -> np.ndarray:
+        """Energy per pitch class, [windows, 12], from windows of 0.19 s every 0.1 s, C first."""
+        size = fast_length(0.186 * self.rate)
+        power = stft_power(self.mid, self.rate, size=size, hop=self.rate // 10)
+        return np.sqrt(power) @ chroma_weights(self.rate, power.shape[1])
+
+    @cached_property
+    def side_share(self) -> float:
+        """Energy of the side signal over mid plus side, 0 for mono, 0.5 for unrelated channels."""
+        if self.side is None or not self.side.size:
+            return 0.0
+        side, mid = float((self.side**2).mean()), float((self.mid**2).mean())
+        return side / (side + mid + _TINY)
+
+    @cached_property
+    def balance_db(self) -> float:
+        """Level difference between the channels in dB, absolute; 0 for mono."""
+        if self.side is None or not self.side.size:
+            return 0.0
+        left, right = (self.sound.astype(np.float64) ** 2).mean(1) + _TINY
+        return float(abs(10 * np.log10(left / right)))
+
+
+def fast_length(samples: float) -> int:
+    """Return the next length from `samples` on that transforms fast."""
+    return int(fft.next_fast_len(round(samples), real=True) or 1)
+
+
+def hann(size: int) -> np.ndarray:
+    """Return a periodic Hann window, float32 [size]; its sum is size / 2."""
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
+
+
+def stft_power(
+    mono: np.ndarray, rate: int, *, size: int | None = None, hop: int | None = None
+) -> np.ndarray:
+    """Return power spectra of Hann frames centred every 10 ms (or `hop` samples).
+
+    Args:
+        mono: float32 [time], padded with silence at both ends.
+        rate: in Hz.
+        size: samples per frame; about 46 ms if not given.
+        hop: samples between frames.
+
+    Returns:
+        float32 [frames, size // 2 + 1], at least one frame; a full-scale sine has power near 1/4.
+    """
+    size = size or fast_length(FRAME_SECONDS * rate)
+    hop = hop or max(round(rate / FRAME_HZ), 1)
+    padded = np.pad(mono, size // 2 + 1)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
+    window = hann(size) * np.float32(2 / size)
+    out = np.empty((len(frames), size // 2 + 1), np.float32)
+    for start in range(0, len(frames), 256):
+        spectra = np.fft.rfft(frames[start : start + 256] * window, axis=1)
+        out[start : start + 256] = 2 * (spectra.real**2 + spectra.imag**2)
+    return out
+
+
+@lru_cache(maxsize=16)
+def mel_weights(rate: int, bins: int) -> np.ndarray:
+    """Return triangular weights, float32 [bins, 64]; bands above Nyquist are empty."""
+    edges = 700 * (np.geomspace(1 + LOW_HZ / 700, 1 + HIGH_HZ / 700, BANDS + 2) - 1)
+    hz = np.arange(bins) * rate / (2 * (bins - 1))
+    width = np.maximum(np.diff(edges), rate / (2 * (bins - 1)))
+    up = (hz[:, None] - edges[1:-1] + width[:-1]) / width[:-1]
+    down = (edges[1:-1] + width[1:] - hz[:, None]) / width[1:]
+    return np.maximum(np.minimum(up, down), 0).astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def chroma_weights(rate: int, bins: int) -> np.ndarray:
+    """Return weights that fold 65 to 2 100 Hz onto pitch classes, float32 [bins, 12], C first."""
+    hz = np.arange(bins) * rate / (2 * (bins - 1))
+    inside = (hz > 65) & (hz < 2_100)
+    pitch = 69 + 12 * np.log2(np.where(inside, hz, 440) / 440)
+    apart = (pitch[:, None] - np.arange(12) + 6) % 12 - 6
+    octave_weight = np.exp(-0.5 * ((pitch - 60) / 15) ** 2)
+    weights = np.exp(-0.5 * (apart / 0.35) ** 2) * (inside * octave_weight)[:, None]
+    return weights.astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def k_weighting(rate: int) -> np.ndarray:
+    """Return the two-stage K-weighting filter of BS.1770-4 at a sample rate, as sections [2, 6]."""
+    sections = []
+    for kind, hz, q in (
+        ("shelf", 1681.974450955533, 0.7071752369554196),
+        ("high", 38.13547087602444, 0.5003270373238773),
+    ):
+        k = np.tan(np.pi * min(hz / rate, 0.49))
+        norm = 1 + k / q + k * k
+        if kind == "shelf":
+            high = 10 ** (3.999843853973347 / 20)
+            middle = high**0.4996667741545416
+            b = (
+                np.array(
+                    [
+                        high + middle * k / q + k * k,
+                        2 * (k * k - high),
+                        high - middle * k / q + k * k,
+                    ]
+                )
+                / norm
+            )
+        else:
+            b = np.array([1.0, -2.0, 1.0])
+        sections.append([*b, 1.0, 2 * (k * k - 1) / norm, (1 - k / q + k * k) / norm])
+    return np.array(sections)
+
+
+def _integrated_lufs(samples: np.ndarray, rate: int) -> float:
+    """Gate and integrate K-weighted loudness over all channels, each with weight 1."""
+    if samples.shape[1] == 0 or not samples.any():
+        return -np.inf
+    weighted = np.asarray(signal.sosfilt(k_weighting(rate), samples, axis=1))
+    energy = (weighted**2).sum(0, dtype=np.float64)
+    block, hop = min(round(0.4 * rate), energy.size), max(round(0.1 * rate), 1)
+    total = np.concatenate([[0.0], np.cumsum(energy, dtype=np.float64)])
+    starts = np.arange(0, energy.size - block + 1, hop)
+    blocks = np.maximum(total[starts + block] - total[starts], 0) / block
+    loud = blocks[-0.691 + 10 * np.log10(blocks + 1e-30) > -70]
+    if loud.size == 0:
+        return float(-0.691 + 10 * np.log10(max(blocks.max(), 1e-30)))
+    relative = -0.691 + 10 * np.log10(loud.mean()) - 10
+    return float(-0.691 + 10 * np.log10(loud[-0.691 + 10 * np.log10(loud) > relative].mean()))
