@@ -1,7 +1,7 @@
 # Two commands: `make demo` runs the main job on the embedded models, `make test` checks everything.
 # Both make .venv and install on the first run; a second run installs nothing.
 
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
 TESTABLE := .venv/.installed-dev

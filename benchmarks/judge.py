@@ -75,7 +75,7 @@ def damage(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _lowpass(wave: np.ndarray, hz: float) -> np.ndarray:
-    return signal.sosfilt(signal.butter(1, hz, fs=RATE, output="sos"), wave)
+    return np.asarray(signal.sosfilt(signal.butter(1, hz, fs=RATE, output="sos"), wave))
 
 
 class Judge:
@@ -91,7 +91,7 @@ class Judge:
 
     def name(self, waves: list[np.ndarray]) -> np.ndarray:
         """Name the family of each clip."""
-        return self._model.predict(np.stack([describe(w) for w in waves]))
+        return np.asarray(self._model.predict(np.stack([describe(w) for w in waves])))
 
 
 def teacher_clips(seed: int, count: int) -> tuple[list[np.ndarray], list[ClipSpec]]:

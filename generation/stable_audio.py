@@ -106,7 +106,8 @@ class StableAudioBackend:
         """Sample latents, float32 [requests, channels, frames]."""
         conditions = [self._conditions(r) for r in requests]
         cross = torch.cat([c for c, _ in conditions])
-        whole = None if conditions[0][1] is None else torch.cat([g for _, g in conditions])
+        wholes = [g for _, g in conditions if g is not None]
+        whole = torch.cat(wholes) if wholes else None
         null = torch.cat([self._unconditional(r, cross[:1]) for r in requests])
         scale = torch.tensor([r.cfg_scale for r in requests], device=self.device)
         dtype = next(self.model.model.parameters()).dtype

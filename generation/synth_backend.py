@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from audioforge.data.brief import Brief
 from audioforge.data.wording import read_text
@@ -50,7 +51,7 @@ class SynthBackend:
                 request, "invalid", f"seconds must be at most {limit:g}, got {request.seconds:g}"
             )
         started = time.perf_counter()
-        known = {"category": "instruments"} | dict(read_text(request.prompt).fields)
-        fields = {k: v for k, v in known.items() if k in Brief.__dataclass_fields__}
-        brief = Brief(**fields | {"seconds": request.seconds})
+        fields: dict[str, Any] = {"category": "instruments", **read_text(request.prompt).fields}
+        fields["seconds"] = request.seconds
+        brief = Brief(**fields)
         return Clip(request, render(brief, request.seed), time.perf_counter() - started)

@@ -31,7 +31,7 @@ def band(
         if isinstance(cutoff_hz, tuple)
         else min(cutoff_hz, limit)
     )
-    return signal.sosfilt(signal.butter(2, edge, kind, fs=rate, output="sos"), noise)
+    return np.asarray(signal.sosfilt(signal.butter(2, edge, kind, fs=rate, output="sos"), noise))
 
 
 def kick(
@@ -124,7 +124,7 @@ def pluck(
     burst[:period] = band(rng.uniform(-1, 1, period), "lowpass", 5_000, rate)[:size]
     denominator = np.zeros(period + 2)
     denominator[0], denominator[period], denominator[period + 1] = 1.0, -0.5 * ring, -0.5 * ring
-    return signal.lfilter([1.0], denominator, burst) * 1.6
+    return np.asarray(signal.lfilter([1.0], denominator, burst)) * 1.6
 
 
 def struck(hz: float, seconds: float, rate: int, *, tau: float = 0.9) -> np.ndarray:

@@ -121,10 +121,24 @@ def train(
     return smooth
 
 
-def export(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write the folder that AutoModelForCausalLM and AutoTokenizer load, in half precision."""
+def export(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    sharpen: float = 1.0,
+) -> None:
+    """Write the folder that AutoModelForCausalLM and AutoTokenizer load, in half precision.
+
+    Args:
+        model: as trained; not changed.
+        tokenizer: of the model.
+        folder: made where it is missing.
+        sharpen: the model written at temperature 1 draws as the trained one does at 1 / sharpen.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     half = build_model_like(model)
+    with torch.no_grad():
+        half.model.norm.weight *= sharpen  # the last factor before the logits
     half.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
 
@@ -162,9 +176,16 @@ def _has_bf16() -> bool:
 
 
 def _identity(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> str:
-    """Return a text that differs where going on from a checkpoint would mix two trainings."""
+    """Return a text that differs where going on from a checkpoint would mix two trainings.
+
+    The number of steps is not part of it, for a finished training can be made longer, and what is
+    done at the export is not either.
+    """
     vocabulary = json.dumps(sorted(tokenizer.get_vocab().items()))
-    return json.dumps(asdict(recipe)) + hashlib.sha256(vocabulary.encode()).hexdigest()
+    kept = {
+        name: value for name, value in asdict(recipe).items() if name not in ("steps", "sharpen")
+    }
+    return json.dumps(kept) + hashlib.sha256(vocabulary.encode()).hexdigest()
 
 
 def _save(
@@ -215,7 +236,7 @@ def main() -> None:
         train(model, tokenizer, recipe, given.work / f"seed{recipe.seed}.pt")
     except CheckpointError as error:
         sys.exit(f"error: {error}")
-    export(model, tokenizer, given.out)
+    export(model, tokenizer, given.out, recipe.sharpen)
 
 
 if __name__ == "__main__":

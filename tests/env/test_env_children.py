@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = [sys.executable, str(ROOT / "audioforge_env.py")]
 
 
-def until(true, seconds: float = 90.0) -> None:
+def until(true, seconds: float = 180.0) -> None:
     """Wait for something."""
     end = time.monotonic() + seconds
     while not true():

@@ -65,7 +65,7 @@ def register(api: str, **changes) -> None:
     call(f"{api}/register", told | changes)
 
 
-def batches(api: str, count: int, process: subprocess.Popen, seconds: float = 150.0) -> list:
+def batches(api: str, count: int, process: subprocess.Popen, seconds: float = 240.0) -> list:
     """Be the trainer: fetch `count` batches."""
     got, until = [], time.monotonic() + seconds
     while len(got) < count and time.monotonic() < until and process.poll() is None:
@@ -85,7 +85,7 @@ def test_a_trainer_gets_batches_of_whole_groups(llm, flags, api, tmp_path, lines
     words += ["--env.steps_per_eval", "2", "--env.eval_targets", "2"]
     with child(words, tmp_path / "env.log") as process:
         got = batches(api, 3, process)
-        process.wait(90)
+        process.wait(120)
     told = (tmp_path / "env.log").read_text()
     assert len(got) == 3, told
     assert process.returncode == 0, told  # total_steps came from the trainer

@@ -183,6 +183,17 @@ def test_the_exported_folder_loads_as_any_transformers_model(small_folder, token
     assert json.loads((small_folder / "config.json").read_text())["model_type"] == "llama"
 
 
+def test_sharpening_at_the_export_is_a_temperature(tokenizer, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    model = train_sft.build_model(TINY, tokenizer)
+    train_sft.export(model, tokenizer, tmp_path, sharpen=1.25)
+    sharp = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    ids = torch.tensor([[5, 80, 90, 100]])
+    with torch.no_grad():
+        assert torch.allclose(sharp(ids).logits, 1.25 * model(ids).logits, atol=0.01)
+
+
 def test_all_family_words_are_short_in_tokens():
     tokenizer = build_tokenizer(training_texts(0, lessons=2_000))
     for family in FAMILIES.values():
