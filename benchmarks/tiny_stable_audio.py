@@ -109,10 +109,10 @@ def main() -> None:
     options = benchmark.options()
     small = options.quick
     backend = load_backend(MODEL, "cpu")
-    judge = Judge(300 if small else 1_600)
-    waves, _ = teacher_clips(78, 52 if small else 400)
+    judge = Judge(300 if small else 1_200)
+    waves, _ = teacher_clips(78, 52 if small else 260)
     agreement = np.mean(judge.name(waves) == judge.name(reconstruct(backend, waves)))
-    asked = prompts(1 if small else 4)
+    asked = prompts(1 if small else 2)
     families, texts = np.array([f for f, _ in asked]), [t for _, t in asked]
 
     def accuracy(**settings: Any) -> float:
@@ -125,7 +125,7 @@ def main() -> None:
         "prompt_class_accuracy": accuracy(),
         "prompts": len(texts),
         "chance": 1 / len(FAMILIES),
-        "tempo_beats_decoys": tempo_share(backend, 14 if small else 84),
+        "tempo_beats_decoys": tempo_share(backend, 14 if small else 70),
         "steps_curve": {str(n): accuracy(steps=n) for n in track(steps, "steps")},
         "cfg_curve": {f"{c:g}": accuracy(cfg_scale=c) for c in track(cfg, "cfg")},
         "model_mb": sum(p.stat().st_size for p in embedded_folder(MODEL).rglob("*") if p.is_file())

@@ -1,1 +1,10 @@
-"""."""
+"""What sounds.
+
+- request: GenerationRequest, Clip, Failure, Capabilities, Backend: the contract
+- registry: backends by name
+- stable_audio, stable_audio_load, rf_sampler, sat_imports: Stable Audio, in mixed batches
+- synth, synth_scene, synth_voices, synth_drums, synth_tonal, synth_textures: the teacher
+- synth_backend: the teacher as a backend
+- render_references: writes data/evaluation_references
+- tiny/: training of the embedded model
+"""

@@ -12,11 +12,13 @@ from scipy import signal
 from audioforge.data.brief import NOTES, Brief
 from audioforge.data.families import FAMILIES, in_category
 from audioforge.generation import synth_voices as v
-from audioforge.generation.synth_families import FAMILY_RENDERERS, Scene
+from audioforge.generation.synth_drums import DRUM_RENDERERS
+from audioforge.generation.synth_scene import Scene
 from audioforge.generation.synth_textures import TEXTURE_RENDERERS
+from audioforge.generation.synth_tonal import TONAL_RENDERERS
 from audioforge.utils.audio_processing import Audio
 
-RENDERERS = FAMILY_RENDERERS | TEXTURE_RENDERERS
+RENDERERS = DRUM_RENDERERS | TONAL_RENDERERS | TEXTURE_RENDERERS
 SAMPLE_RATE = 44_100
 VERSION = "synth-1"
 """Raised whenever the same brief and seed would sound different; recorded like a weights hash."""

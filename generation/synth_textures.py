@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from audioforge.generation import synth_voices as v
-from audioforge.generation.synth_families import Scene
+from audioforge.generation.synth_scene import Scene
 
 
 def _noise(s: Scene) -> np.ndarray:

@@ -138,7 +138,7 @@ def export(
     folder.mkdir(parents=True, exist_ok=True)
     half = build_model_like(model)
     with torch.no_grad():
-        half.model.norm.weight *= sharpen  # the last factor before the logits
+        half.model.norm.weight.mul_(sharpen)  # the last factor before the logits
     half.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
 

@@ -95,6 +95,8 @@ def test_root_holds_one_module():
     assert {p.name for p in ROOT.glob("*.py")} == {"audioforge_env.py"}
 
 
-@pytest.mark.parametrize("path", [p for r in ROOMS for p in modules(r)], ids=str)
+@pytest.mark.parametrize(
+    "path", [p for r in ROOMS for p in modules(r)], ids=lambda p: str(p.relative_to(ROOT))
+)
 def test_files_stay_short_enough_to_read(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 320

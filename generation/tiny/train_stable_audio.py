@@ -27,7 +27,7 @@ from audioforge.generation.tiny.loop import Schedule, is_finished
 SEED = 1
 _FEED_FORWARD = ".ff.ff."
 AUDIOFORGE_CARD = {
-    "recommended": {"steps": 8, "cfg_scale": 2.0, "sampler": "pingpong"},
+    "recommended": {"steps": 8, "cfg_scale": 3.0, "sampler": "dpmpp"},
     "steps": [1, 50],
     "cfg_scale": [1.0, 8.0],
     "licence": "MIT",

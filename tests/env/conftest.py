@@ -194,7 +194,7 @@ def llm(tokenizer) -> Iterator[FakeLLM]:
 def flags(llm, tokenizer_folder, short_targets) -> list[str]:
     """Settings of a small run on the fake language model, for a shell."""
     told = ["--env.model", "synth", "--env.out", "run", "--env.targets_file", short_targets]
-    told += ["--env.tokenizer_name", tokenizer_folder]
+    told += ["--env.tokenizer_name", tokenizer_folder, "--env.use_wandb", "False"]
     return [*told, "--openai.base_url", llm.url, "--openai.model_name", "fake"]
 
 
@@ -207,7 +207,7 @@ def command(llm, tokenizer_folder, short_targets, tmp_path):
 
     def run(name: str, *flags: str, endpoint: bool = True) -> int:
         words = [name, "--env.model", "synth", "--env.out", str(tmp_path / "run")]
-        words += ["--env.targets_file", short_targets]
+        words += ["--env.targets_file", short_targets, "--env.use_wandb", "False"]
         if endpoint:
             words += ["--openai.base_url", llm.url, "--openai.model_name", "fake"]
             words += ["--env.tokenizer_name", tokenizer_folder]

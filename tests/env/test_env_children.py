@@ -25,7 +25,7 @@ def until(true, seconds: float = 180.0) -> None:
 
 def test_a_killed_run_goes_on_without_loss_or_double_work(llm, flags, tmp_path, lines, child):
     llm.delay = 0.3
-    words = [*SCRIPT, "process", *flags, "--env.total_steps", "4", "--env.use_wandb", "False"]
+    words = [*SCRIPT, "process", *flags, "--env.total_steps", "4"]
     rollouts = tmp_path / "run" / "rollouts.jsonl"
     with child(words, tmp_path / "first.log") as process:
         until(lambda: rollouts.exists() and rollouts.stat().st_size)
