@@ -13,4 +13,12 @@ replay       make the clips again and compare them byte for byte
 report       report.html (report_view: words, report_media: sound and picture, report_plots: SVG)
 tables       small tables for the report and the README
 errors       what the person at the keyboard has to act on
+
+For training environments, framework-free too:
+session      the items of an environment's run, resumable; settings.py: what a user can set
+pool         which targets, in which order
+outgoing     the gate every group leaves through
+metrics      what is logged of groups
+backoff      patience with failing services; one_at_a_time: a backend shared by groups
+launch       what surrounds a command: keys, quiet libraries, one-line errors
 """

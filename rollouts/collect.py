@@ -33,12 +33,12 @@ from audioforge.rollouts.record import (
     rollout_id,
 )
 from audioforge.rollouts.store import described
-from audioforge.rollouts.studio import MEMORY, Ask, Completion, Judge, Studio
+from audioforge.rollouts.studio import Ask, Completion, Judge, Studio
 
 if TYPE_CHECKING:
     from audioforge.data.targets import Target
 
-__all__ = ["MEMORY", "Ask", "Completion", "Judge", "Studio", "collect_group"]
+__all__ = ["Ask", "Completion", "Judge", "Studio", "collect_group"]
 
 
 @dataclass

@@ -11,25 +11,23 @@ import asyncio
 import hashlib
 import json
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from audioforge.data import targets as target_sources
 from audioforge.generation.registry import load_backend
 from audioforge.reward_functions.combined_reward import CombinedReward, RewardConfig
-from audioforge.rollouts.collect import MEMORY, Ask, Studio, collect_group
+from audioforge.rollouts.collect import Ask, Studio, collect_group
 from audioforge.rollouts.errors import RunError
+from audioforge.rollouts.pool import deal
 from audioforge.rollouts.progress import RunProgress
-from audioforge.rollouts.record import Group, Rollout, versions
+from audioforge.rollouts.record import Group, versions
 from audioforge.rollouts.report import write_report
 from audioforge.rollouts.store import RunStore
-from audioforge.utils.audio_processing import read_audio
+from audioforge.rollouts.studio import recall
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -137,7 +135,7 @@ def run_rollouts(config: RunConfig, ask: Ask, *, console: Console | None = None)
         )
         studio = Studio(backend, reward, store, config.seed, config.group_size, config.policy)
         if len(done) < config.groups:
-            _remember(studio, store)
+            recall(studio, store)
         missing = [index for index in range(config.groups) if index not in done]
         interrupted = False
         with RunProgress(console, config.groups, _rewards(store)) as progress:
@@ -170,22 +168,8 @@ def plan_targets(config: RunConfig) -> list[Target]:
         )
     if not pool:
         raise ValueError(f"targets must hold at least one target, {config.targets!r} holds none")
-    dealt = _deal(pool, config.seed)
+    dealt = deal(pool, config.seed)
     return [dealt[index % len(dealt)] for index in range(config.groups)]
-
-
-def _deal(pool: Sequence[Target], seed: int) -> list[Target]:
-    order = np.random.default_rng(seed).permutation(len(pool))
-    hands: dict[str, list[Target]] = defaultdict(list)
-    for place in order:
-        hands[pool[place].category].append(pool[place])
-    rounds = max(len(hand) for hand in hands.values())
-    return [
-        hand[turn]
-        for turn in range(rounds)
-        for _, hand in sorted(hands.items())
-        if turn < len(hand)
-    ]
 
 
 async def _collect(
@@ -225,23 +209,6 @@ def _facts(config: RunConfig, licence: str) -> dict[str, Any]:
         "model_licence": licence,
         "versions": versions(),
     }
-
-
-def _remember(studio: Studio, store: RunStore) -> None:
-    """Fill the memory of the creativity reward from the clips of an earlier start."""
-    earlier: list[Rollout] = []
-    for group in store.groups():
-        earlier += [
-            r
-            for r in group
-            if r.clip is not None and r.clip.path and r.duplicate_of is None and r.reward
-        ]
-        earlier = earlier[-MEMORY:]
-    for rollout in earlier:
-        if rollout.clip is not None and rollout.clip.path is not None:
-            studio.memory.append(
-                studio.reward.creativity_vector(read_audio(store.folder / rollout.clip.path))
-            )
 
 
 def _rewards(store: RunStore) -> list[tuple[float | None, ...]]:

@@ -26,6 +26,7 @@ from audioforge.rollouts.parser import parse_action
 from audioforge.rollouts.pool import target_pool
 from audioforge.rollouts.record import Group, versions
 from audioforge.rollouts.store import RunStore
+from audioforge.rollouts.studio import recall
 
 Item = dict[str, Any]
 """One group to be made: "index" and "target"; then "answers", and "collecting", its task."""
@@ -103,6 +104,8 @@ class Session:
             "versions": versions(),
         }
         self.done = self.store.start(self._unchanging(), facts) if self.store else set()
+        if self.store and self.done:
+            recall(self.studio, self.store)
         self.next_index = 0
         self.again: deque[Item] = deque()
 

@@ -12,9 +12,9 @@ import numpy as np
 from audioforge.data.brief import Brief
 from audioforge.generation.request import Backend
 from audioforge.reward_functions.score import RewardReport
-from audioforge.rollouts.record import Origin, versions
+from audioforge.rollouts.record import Origin, Rollout, versions
 from audioforge.rollouts.store import RunStore
-from audioforge.utils.audio_processing import Audio
+from audioforge.utils.audio_processing import Audio, read_audio
 
 MEMORY = 64
 """How many earlier clips the creativity reward remembers."""
@@ -76,3 +76,20 @@ class Studio:
         return Origin(
             self.policy, self.backend.capabilities.model, self.backend.weights_sha256, versions()
         )
+
+
+def recall(studio: Studio, store: RunStore) -> None:
+    """Fill the memory of the creativity reward from the clips of an earlier start."""
+    earlier: list[Rollout] = []
+    for group in store.groups():
+        earlier += [
+            r
+            for r in group
+            if r.clip is not None and r.clip.path and r.duplicate_of is None and r.reward
+        ]
+        earlier = earlier[-MEMORY:]
+    for rollout in earlier:
+        if rollout.clip is not None and rollout.clip.path is not None:
+            studio.memory.append(
+                studio.reward.creativity_vector(read_audio(store.folder / rollout.clip.path))
+            )

@@ -106,7 +106,7 @@ def write_checkpoint(model: Any, scale: float, tokenizer: Path, out: Path) -> No
     """Write configuration, card, tokenizer and weights.
 
     Weights are float16, those of the transformer's feed-forward layers float8 (e4m3): that keeps
-    the model under 15 MB; the model card tells what it costs.
+    the model under 15 MB.
     """
     shutil.copytree(tokenizer, out / design.TOKENIZER_FOLDER, dirs_exist_ok=True)
     config = design.model_config(design.TOKENIZER_FOLDER, scale)
