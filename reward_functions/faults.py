@@ -127,30 +127,25 @@ def hum(f: Features) -> Fault:
         return Fault("hum", 1.0, 0.0, "too short to hear hum")
     frames = np.lib.stride_tricks.sliding_window_view(f.mid, size)[:: size // 2]
     energy = (frames**2).sum(1)
-    power = np.abs(np.fft.rfft(frames * hann(size), axis=1)) ** 2
-    quiet = power[energy <= np.percentile(energy, 30)].mean(0)
-    loud = power[energy >= np.percentile(energy, 70)].mean(0)
-    best = max(
-        (_hum_salience(quiet, loud, base, f.rate / size) for base in (50.0, 60.0)), default=0.0
-    )
+    quiet = np.abs(np.fft.rfft(frames[energy <= np.percentile(energy, 30)] * hann(size), axis=1))
+    best = max(_hum_salience(quiet**2, base, f.rate / size) for base in (50.0, 60.0))
     gap = 10 * np.log10((energy.max() + 1e-12) / (np.percentile(energy, 30) + 1e-12))
-    return Fault(
-        "hum",
-        1 - 0.6 * ramp(gap, 6, 15) * ramp(best, 14, 26),
-        best,
-        f"mains harmonics stand out by {best:.0f} dB in the quiet parts",
-    )
+    value = 1 - 0.6 * ramp(gap, 6, 15) * ramp(best, 14, 26)
+    words = f"mains harmonics stand out by {best:.0f} dB in the quiet parts"
+    return Fault("hum", value, best, words)
 
 
-def _hum_salience(quiet: np.ndarray, loud: np.ndarray, base: float, bin_hz: float) -> float:
+def _hum_salience(quiet: np.ndarray, base: float, bin_hz: float) -> float:
     """Return how far the second weakest of five harmonics stands out and stays put, in dB."""
     excess = []
     for k in (1, 2, 3, 4, 6):
         at = round(base * k / bin_hz)
         low, high = round(base * (k - 0.4) / bin_hz), round(base * (k + 0.4) / bin_hz)
-        line, around = quiet[at - 1 : at + 2].max(), np.median(quiet[low:high])
-        growth = 10 * np.log10((loud[at - 1 : at + 2].max() + 1e-14) / (line + 1e-14))
-        excess.append(10 * np.log10((line + 1e-14) / (around + 1e-14)) - 2 * max(growth, 0.0))
+        line, around = quiet[:, at - 1 : at + 2].max(1), np.median(quiet[:, low:high])
+        levels = 10 * np.log10(line + 1e-14)
+        fading = float(np.percentile(levels, 90) - np.percentile(levels, 10))
+        stands_out = float(np.median(levels) - 10 * np.log10(around + 1e-14))
+        excess.append(stands_out - 6 * max(fading - 1.5, 0.0))
     return float(np.sort(excess)[1])
 
 

@@ -75,7 +75,7 @@ def gates(features: Features, seconds_asked: float | None = None) -> tuple[Gate,
         antiphase,
         Gate(
             "single line",
-            max(moving, ramp(line, 0.985, 0.94)),
+            max(moving, ramp(line, 0.995, 0.97)),
             f"{100 * line:.0f} % of the energy sits on one steady frequency",
         ),
     )

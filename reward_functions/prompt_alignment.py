@@ -22,7 +22,7 @@ from audioforge.reward_functions.curves import geometric_mean
 from audioforge.reward_functions.score import CheckOutcome, Score, unscored
 from audioforge.utils.spectral_analysis import Features
 
-_FLOOR = 0.02
+_FLOOR = 0.04
 """A failed check sinks the value without erasing what the others say, so that there is a slope to
 climb."""
 

@@ -35,13 +35,13 @@ WEIGHTS = {
 _PEAK_TO_LOUDNESS = {
     "music": (2.5, 7.0),
     "drums": (2.5, 7.0),
-    "phrases": (1.0, 4.5),
-    "instruments": (0.0, 2.5),
-    "sfx": (-1.0, 1.5),
-    "ambient": (1.0, 4.5),
+    "phrases": (0.0, 3.5),
+    "instruments": (-1.0, 0.6),
+    "sfx": (-1.5, 0.6),
+    "ambient": (0.0, 3.5),
 }
-"""True peak over loudness in dB that scores 0 and 1; a steady tone has 3 by nature, crushed music
-5."""
+"""True peak over loudness in dB that scores 0 and 1. Mono counts as played on both sides, 3 dB
+louder; a steady tone then has about 0.7 by nature, crushed music 3 to 5."""
 _FLOOR = 0.05
 
 
@@ -50,11 +50,12 @@ def score(features: Features, brief: Brief | None = None) -> Score:
     if not features.sound.any():
         return Score(0.0, "no sound", {"seconds": features.seconds})
     lufs, peak = features.lufs, true_peak_dbtp(features)
+    dynamics_db = peak - lufs - (3.01 if features.side is None else 0.0)
     values: dict[str, tuple[float, str]] = {
         "loudness": (plateau(lufs, -32, -7, 18), f"{lufs:.1f} LUFS"),
         "dynamics": (
-            ramp(peak - lufs, *_PEAK_TO_LOUDNESS[brief.category if brief else "music"]),
-            f"peaks {peak - lufs:.1f} dB above the loudness",
+            ramp(dynamics_db, *_PEAK_TO_LOUDNESS[brief.category if brief else "music"]),
+            f"peaks {dynamics_db:.1f} dB above the loudness",
         ),
         "peak": (
             ramp(peak, 4.0, 1.0) * ramp(features.peak, 1.5, 1.0 + 1e-4),
@@ -80,7 +81,7 @@ def score(features: Features, brief: Brief | None = None) -> Score:
         "seconds": features.seconds,
         "loudness_lufs": lufs,
         "peak_dbtp": peak,
-        "plr_db": peak - lufs,
+        "plr_db": dynamics_db,
         "side_share": features.side_share,
         "balance_db": features.balance_db,
     }

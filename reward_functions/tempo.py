@@ -3,8 +3,8 @@
 The tempo is never estimated, the claim is tested. The onset curve's autocorrelation is read at the
 first four multiples of the asked beat and compared with the best any tempo from 40 to 240 BPM gets;
 a gate asks for a clear pulse at all, so that silence, noise and drones earn nothing at any tempo.
-Half and double of a fitting tempo earn at least 0.6 of it, and less than full marks where the off-
-beats are as regular as the beats; where the sound itself leaves the octave open, both tempi pass.
+Half or double of the best-fitting tempo earns up to 0.6 by rule, and a tempo whose off-beats are as
+regular as its beats a quarter less; where the sound itself leaves the octave open, both pass.
 
 Source: target-conditional comb, `docs/rewards.md`; the octave rule is ours.
 Blind to: swing, metre and where the bar begins.
@@ -74,12 +74,14 @@ def match_tempo(features: Features, bpm: float) -> TempoMatch:
         bpm: asked tempo, 30 to 300.
     """
     correlation = autocorrelation(features)
-    over_all = comb(correlation, _GRID)
+    # A tempo with fewer than three beats of lag fits anything: leave it out of the comparison.
+    grid = _GRID[min(3 * 60 * FRAME_HZ / max(correlation.size, 1), 90) <= _GRID]
+    over_all = comb(correlation, grid)
     best = float(over_all.max())
     flux = features.flux_db
     onsets = float(np.percentile(flux, 97) - np.median(flux)) if len(flux) else 0.0
     clarity = ramp(best, 0.15, 0.30) * ramp(onsets, 0.9, 1.25)
-    heard = float(_GRID[over_all.argmax()])
+    heard = float(grid[over_all.argmax()])
     if clarity == 0:
         return TempoMatch(0.0, 0.0, heard)
     related = max(_direct(correlation, bpm * r, best, (0.85, 1.0)) for r in (0.5, 2))
