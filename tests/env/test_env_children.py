@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from audioforge.policy.embedded import EMBEDDED_FOLDER
-
 ROOT = Path(__file__).parents[2]
 SCRIPT = [sys.executable, str(ROOT / "audioforge_env.py")]
 
@@ -46,11 +44,6 @@ def test_a_killed_run_goes_on_without_loss_or_double_work(llm, flags, tmp_path, 
     assert (tmp_path / "run" / "report.html").exists()
 
 
-needs_policy = pytest.mark.skipif(
-    not EMBEDDED_FOLDER.is_dir(), reason="the embedded policy is not trained yet"
-)
-
-
 def policies_of(pid: int) -> set[int]:
     """Process ids of the policy servers that a process has started."""
     found = set()
@@ -69,7 +62,6 @@ def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-@needs_policy
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 def test_without_an_endpoint_the_embedded_policy_answers_and_is_gone_afterwards(
     short_targets, tmp_path, lines, child, monkeypatch
@@ -94,7 +86,6 @@ def test_without_an_endpoint_the_embedded_policy_answers_and_is_gone_afterwards(
     assert not [pid for pid in started if alive(pid)]
 
 
-@needs_policy
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 def test_an_interrupt_stops_the_policy_and_says_how_to_go_on(tmp_path, child):
     words = [*SCRIPT, "process", "--env.model", "synth", "--env.total_steps", "200"]
