@@ -12,6 +12,7 @@ style_consistency.py          distance to a set of references, nothing for copie
 creativity.py                 distance to the policy's recent clips
 description.py                a clip as one vector; curves.py: measurements into [0, 1]
 calibrate.py, fit_families.py commands that make calibration.json and families.npz
+committed.py                  finds those two files
 """
 
 from __future__ import annotations

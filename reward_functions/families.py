@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 
 import numpy as np
 
 from audioforge.data.families import FAMILIES
+from audioforge.reward_functions.committed import committed
 from audioforge.reward_functions.curves import ramp, through
 
 _MARGIN_KNOTS = ((-1.0, 0.0), (-0.5, 0.12), (-0.2, 0.25), (0.0, 0.5), (0.3, 0.95), (0.45, 1.0))
@@ -120,12 +120,7 @@ def family_model() -> FamilyModel:
     Raises:
         FileNotFoundError: they are missing; the message names the command that makes them.
     """
-    path = resources.files("audioforge.reward_functions") / "families.npz"
-    if not path.is_file():
-        raise FileNotFoundError(
-            "reward_functions/families.npz is missing: "
-            "run python -m audioforge.reward_functions.fit_families FOLDER"
-        )
+    path = committed("families.npz", "python -m audioforge.reward_functions.fit_families FOLDER")
     with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
         arrays = {
             name: stored[name].astype(np.float64)

@@ -17,11 +17,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import NamedTuple
 
 import numpy as np
 
+from audioforge.reward_functions.committed import committed
 from audioforge.reward_functions.curves import ramp
 from audioforge.utils.spectral_analysis import BANDS, FRAME_HZ, Features
 
@@ -60,12 +60,7 @@ def profiles() -> dict[str, Profile]:
     Raises:
         FileNotFoundError: it is missing; the message names the command that makes it.
     """
-    path = resources.files("audioforge.reward_functions") / "calibration.json"
-    if not path.is_file():
-        raise FileNotFoundError(
-            "reward_functions/calibration.json is missing: "
-            "run python -m audioforge.reward_functions.calibrate"
-        )
+    path = committed("calibration.json", "python -m audioforge.reward_functions.calibrate")
     stored = json.loads(path.read_text())["profiles"]
     return {
         name: Profile({k: tuple(v) for k, v in p["bands"].items()}, tuple(p["quality"]))
