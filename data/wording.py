@@ -184,6 +184,11 @@ def read_text(text: str) -> Reading:
     return Reading(fields, negated)
 
 
+def tempo_of(text: str) -> float:
+    """Return the beats per minute a text asks for, 0 when it names none."""
+    return float(read_text(text).fields.get("bpm", 0.0))
+
+
 def _mentions(text: str, word: str) -> bool:
     return re.search(rf"\b{re.escape(word)}\b", text) is not None
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from audioforge.data.wording import tempo_of
 from audioforge.generation.request import Clip, Failure, GenerationRequest
 from audioforge.generation.rf_sampler import Path, integrate
 from audioforge.generation.sat_imports import quiet
@@ -24,6 +25,8 @@ MAX_BATCH = 32
 DECODE_BATCH = 4
 """Clips decoded at once: the decoder's activations dominate memory."""
 _CACHED_PROMPTS = 4_096
+_INPUTS = ("cross_attn_cond", "global_cond", "input_concat_cond")
+"""Prompt tokens [1, tokens, dim], a vector for the whole clip [1, dim], channels over time."""
 
 
 class StableAudioBackend:
@@ -105,9 +108,8 @@ class StableAudioBackend:
     def latents(self, requests: Sequence[GenerationRequest]) -> torch.Tensor:
         """Sample latents, float32 [requests, channels, frames]."""
         conditions = [self._conditions(r) for r in requests]
-        cross = torch.cat([c for c, _ in conditions])
-        wholes = [g for _, g in conditions if g is not None]
-        whole = torch.cat(wholes) if wholes else None
+        cross, whole, beside = (_joined([c[part] for c in conditions]) for part in _INPUTS)
+        assert cross is not None, "a text-to-audio model attends to its prompt"
         null = torch.cat([self._unconditional(r, cross[:1]) for r in requests])
         scale = torch.tensor([r.cfg_scale for r in requests], device=self.device)
         dtype = next(self.model.model.parameters()).dtype
@@ -121,6 +123,7 @@ class StableAudioBackend:
                 torch.cat([t, t[guided]]).to(dtype),
                 cross_attn_cond=torch.cat([cross[own], null[own[guided]]]).to(dtype),
                 global_cond=None if whole is None else whole[both].to(dtype),
+                input_concat_cond=None if beside is None else beside[both].to(dtype),
                 cfg_scale=1.0,
                 use_checkpointing=False,
             ).float()
@@ -133,11 +136,9 @@ class StableAudioBackend:
         paths = [Path(r.sampler, r.steps, r.seed, r.sigma_max) for r in requests]
         return integrate(velocity, paths, (self.model.io_channels, self._frames), self.device)
 
-    def _conditions(self, request: GenerationRequest) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return cross-attention tokens [1, tokens, dim] and the global vector [1, dim]."""
-        tensors = self._tensors(request.prompt, request.seconds)
-        made = self.model.get_conditioning_inputs(tensors)
-        return made["cross_attn_cond"], made["global_cond"]
+    def _conditions(self, request: GenerationRequest) -> dict[str, torch.Tensor | None]:
+        """Return what the transformer is told, by name: see _INPUTS."""
+        return self.model.get_conditioning_inputs(self._tensors(request.prompt, request.seconds))
 
     def _unconditional(self, request: GenerationRequest, like: torch.Tensor) -> torch.Tensor:
         """Return what the unguided half hears: nothing, or the negative prompt, padding zeroed."""
@@ -150,7 +151,12 @@ class StableAudioBackend:
 
     def _tensors(self, prompt: str, seconds: float) -> dict[str, Any]:
         """Run the conditioners for one item; prompts are embedded once and kept."""
-        values = {"prompt": prompt, "seconds_start": 0, "seconds_total": seconds}
+        values = {
+            "prompt": prompt,
+            "seconds_start": 0,
+            "seconds_total": seconds,
+            "bpm": tempo_of(prompt),
+        }
         tensors = {}
         with quiet():
             for name, conditioner in self.model.conditioner.conditioners.items():
@@ -169,3 +175,9 @@ class StableAudioBackend:
         """Decode to waves [channels, time] in memory-bounded chunks."""
         chunks = latents.split(DECODE_BATCH)
         return [wave for chunk in chunks for wave in self.model.pretransform.decode(chunk).float()]
+
+
+def _joined(rows: list[torch.Tensor | None]) -> torch.Tensor | None:
+    """Stack one input of all items; None where the checkpoint has no such input."""
+    there = [row for row in rows if row is not None]
+    return torch.cat(there) if there else None

@@ -18,7 +18,7 @@ from audioforge.generation.rf_sampler import SAMPLERS
 from audioforge.generation.sat_imports import quiet, stable_audio_tools
 
 CONFIG, WEIGHTS, CARD = "model_config.json", "model.safetensors", "audioforge.json"
-CONDITIONERS = {"prompt", "seconds_start", "seconds_total"}
+CONDITIONERS = {"prompt", "seconds_start", "seconds_total", "bpm"}
 _HUB_LICENCES = {
     "stabilityai/stable-audio-open-small": "Stability AI Community License",
     "stabilityai/stable-audio-open-1.0": "Stability AI Community License",

@@ -6,8 +6,8 @@ small KL term, as in Stable Audio's autoencoder without its discriminator.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 from audioforge.generation.sat_imports import stable_audio_tools
 from audioforge.generation.tiny.clips import FRAMES
 from audioforge.generation.tiny.design import RATIO, autoencoder_config
-from audioforge.generation.tiny.loop import Schedule, run_steps
+from audioforge.generation.tiny.loop import Schedule, precision, run_steps, start_from
 
 CROP = 16_384
 """Samples per training crop, 1.024 s: the network is convolutional."""
@@ -66,14 +66,18 @@ class Place:
     folder: Path
     seed: int
     device: str
+    start: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    """Weights of an earlier autoencoder; those that fit are where training starts."""
 
 
 def train(clips: np.ndarray, steps: int, place: Place) -> Any:
     """Train encoder and decoder together; resumes from the place's folder."""
-    model = build().to(place.device)
+    model = build()
+    start_from(model, place.start)
+    model.to(place.device)
 
     def loss(batch: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(place.device, torch.bfloat16):
+        with precision(place.device):
             latents, extra = model.encode(batch, return_info=True)
             made = model.decode(latents)
         return _distance(made, batch) + 1e-4 * extra["kl"].float()
@@ -87,7 +91,7 @@ def refine_decoder(model: Any, clips: np.ndarray, steps: int, place: Place) -> A
     model.encoder.requires_grad_(False)
 
     def loss(batch: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(place.device, torch.bfloat16):
+        with precision(place.device):
             with torch.no_grad():
                 latents = model.encode(batch)
             made = model.decode(latents)

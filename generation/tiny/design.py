@@ -1,4 +1,4 @@
-"""Design of tiny-stable-audio: its configuration, tokenizer and text embeddings before training.
+"""Design of tiny-stable-audio: its configuration, its tokenizer, and the beat it starts from.
 
 The configuration is that of a stable-audio-tools `diffusion_cond` checkpoint, so the same loader
 serves it and `stabilityai/stable-audio-open-small`.
@@ -10,21 +10,23 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from audioforge.data.wording import vocabulary
 from audioforge.generation.tiny.clips import FRAMES, SAMPLE_RATE
 
 LATENT_CHANNELS = 64
-RATIO = 512
-"""Audio samples per latent frame: wavelet 16, then strides 4 and 8."""
+RATIO = 256
+"""Audio samples per latent frame: wavelet 16, then strides 4 and 4."""
+PATCH = 4
+"""Latent frames per token of the transformer: 64 ms."""
 WIDTH = 256
 COND_DIM = 128
 MAX_WORDS = 24
 TEMPI = range(40, 241)
+MAX_BPM = 300
+"""Highest value of the tempo conditioner; 0 stands for no tempo."""
 TOKENIZER_FOLDER = "tokenizer"
 
-_OOBLECK = {"channels": 48, "c_mults": [2, 4], "strides": [4, 8], "use_snake": False}
+_OOBLECK = {"channels": 48, "c_mults": [2, 4], "strides": [4, 4], "use_snake": False}
 AUTOENCODER: dict[str, Any] = {
     "encoder": {
         "type": "oobleck",
@@ -96,6 +98,11 @@ def model_config(tokenizer: str, latent_scale: float) -> dict[str, Any]:
                         "type": "number",
                         "config": {"min_val": 0, "max_val": 8},
                     },
+                    {
+                        "id": "bpm",
+                        "type": "number",
+                        "config": {"min_val": 0, "max_val": MAX_BPM},
+                    },
                 ],
             },
             "diffusion": {
@@ -103,13 +110,15 @@ def model_config(tokenizer: str, latent_scale: float) -> dict[str, Any]:
                 "diffusion_objective": "rectified_flow",
                 "cross_attention_cond_ids": ["prompt"],
                 "global_cond_ids": ["seconds_total"],
+                "input_concat_ids": ["bpm"],
                 "distribution_shift_options": {"min_length": 256, "max_length": 4096},
                 "config": {
                     "io_channels": LATENT_CHANNELS,
+                    "input_concat_dim": 1,
                     "embed_dim": WIDTH,
                     "depth": 6,
                     "num_heads": 4,
-                    "patch_size": 2,
+                    "patch_size": PATCH,
                     "ff_kwargs": {"mult": 2},
                     "cond_token_dim": COND_DIM,
                     "global_cond_dim": COND_DIM,
@@ -141,23 +150,18 @@ def save_tokenizer(folder: Path) -> int:
     return len(ids)
 
 
-def tempo_embedding(bpm: float) -> np.ndarray:
-    """Return the starting embedding of a tempo word, shape [COND_DIM].
+def start_beat(model: Any) -> None:
+    """Make the tempo conditioner draw the beat, in place: cos(2 pi bpm t / 60), COND_DIM moments.
 
-    The beat's phase, as cosine and sine, at COND_DIM / 2 moments of the clip: near tempi start near
-    each other and the table states what a rhythm needs. Training moves it from there.
+    Its vector enters the transformer as an input channel over time, so every token is told where in
+    the beat it lies; at tempo 0 the channel is constant. Training moves it from there.
     """
-    moments = np.linspace(0.05, FRAMES / SAMPLE_RATE, COND_DIM // 2)
-    phase = 2 * np.pi * moments * bpm / 60
-    return np.concatenate([np.cos(phase), np.sin(phase)]).astype(np.float32)
-
-
-def start_embeddings(model: Any) -> None:
-    """Give the tempo words of an untrained model their starting embeddings, in place."""
     import torch
 
-    prompt = model.conditioner.conditioners["prompt"]
+    fourier, mix = model.conditioner.conditioners["bpm"].embedder.embedding
+    moments = (torch.arange(COND_DIM) + 0.5) / COND_DIM * FRAMES / SAMPLE_RATE
     with torch.no_grad():
-        for tempo in TEMPI:
-            index = prompt.tokenizer.convert_tokens_to_ids(str(tempo))
-            prompt.token_embedder.weight[index] = torch.from_numpy(tempo_embedding(tempo))
+        fourier.weights.copy_(moments * MAX_BPM / 60)
+        mix.weight.zero_()
+        mix.weight[:, 1 + COND_DIM :] = torch.eye(COND_DIM)
+        mix.bias.zero_()

@@ -8,16 +8,18 @@ ships.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from audioforge.data.wording import tempo_of
 from audioforge.generation.sat_imports import quiet, stable_audio_tools
 from audioforge.generation.tiny.clips import ClipSpec, words_for
-from audioforge.generation.tiny.design import model_config, start_embeddings
-from audioforge.generation.tiny.loop import Schedule, run_steps
+from audioforge.generation.tiny.design import model_config, start_beat
+from audioforge.generation.tiny.loop import Schedule, precision, run_steps, start_from
 
 BATCH = 32
 EMA = 0.9985
@@ -55,12 +57,19 @@ class _Trained(torch.nn.Module):
             now.copy_(kept)
 
 
-def build(tokenizer: str, latent_scale: float) -> Any:
-    """Return the untrained model with its starting embeddings."""
+def build(tokenizer: str, latent_scale: float, start: Mapping[str, torch.Tensor]) -> Any:
+    """Return the model before training: its tempo conditioner draws the beat.
+
+    Args:
+        tokenizer: folder of the tokenizer.
+        latent_scale: standard deviation of the autoencoder's latents.
+        start: weights of an earlier model; those that fit replace the random ones.
+    """
     sat = stable_audio_tools()
     with quiet():
         model = sat.create_model_from_config(model_config(tokenizer, latent_scale))
-    start_embeddings(model)
+    start_beat(model)
+    start_from(model, start)
     return model
 
 
@@ -76,14 +85,15 @@ def train(
         rng = np.random.default_rng([7, step])
         rows = rng.integers(len(specs), size=BATCH)
         clean = latents[torch.from_numpy(rows)].to(device)
+        words = [words_for(specs[r], rng) for r in rows]
         conditions = [
-            {"prompt": words_for(specs[r], rng), "seconds_total": specs[r].seconds_total}
-            for r in rows
+            {"prompt": w, "seconds_total": specs[r].seconds_total, "bpm": tempo_of(w)}
+            for w, r in zip(words, rows, strict=True)
         ]
         times = torch.sigmoid(torch.randn(BATCH, device=device))
         noise = torch.randn_like(clean)
         noisy = torch.lerp(clean, noise, times[:, None, None])
-        with torch.autocast(device, torch.bfloat16):
+        with precision(device):
             tensors = model.conditioner(conditions, device)
             made = model(
                 noisy, times, cond=tensors, cfg_dropout_prob=CFG_DROPOUT, use_checkpointing=False

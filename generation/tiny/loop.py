@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+_COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TimeRemainingColumn(),
+)
 
 
 @dataclass(frozen=True)
@@ -51,13 +58,7 @@ def run_steps(
     weights = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=schedule.peak, betas=(0.9, 0.98), weight_decay=1e-3)
     start = _restore(model, optimiser, path)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, refresh_per_second=0.2) as progress:
+    with Progress(*_COLUMNS, refresh_per_second=0.2) as progress:
         task = progress.add_task(path.stem, total=schedule.steps, completed=start)
         smooth, step = math.nan, start
         try:
@@ -82,6 +83,23 @@ def run_steps(
             _save(model, optimiser, path, step)
             raise
     _save(model, optimiser, path, max(start, schedule.steps))
+
+
+def precision(device: str) -> torch.autocast:
+    """Return a context that computes in bfloat16 where the hardware does, else in float32.
+
+    A CPU without bfloat16 instructions emulates them, at a tenth of the speed.
+    """
+    fast = device == "cuda" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    return torch.autocast(device, torch.bfloat16, enabled=fast)
+
+
+def start_from(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> int:
+    """Copy the weights whose name and shape the model shares, in place; return how many values."""
+    own = model.state_dict()
+    shared = {n: w.float() for n, w in weights.items() if n in own and own[n].shape == w.shape}
+    model.load_state_dict(own | shared)
+    return sum(w.numel() for w in shared.values())
 
 
 def is_finished(path: Path, schedule: Schedule) -> bool:

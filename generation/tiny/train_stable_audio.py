@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from audioforge.generation.stable_audio_load import CARD, CONFIG, WEIGHTS
 from audioforge.generation.tiny import autoencoder_stage, design, diffusion_stage
@@ -26,6 +26,7 @@ from audioforge.generation.tiny.loop import Schedule, is_finished
 
 SEED = 1
 _FEED_FORWARD = ".ff.ff."
+_AUTOENCODER = "pretransform.model."
 AUDIOFORGE_CARD = {
     "recommended": {"steps": 8, "cfg_scale": 3.0, "sampler": "dpmpp"},
     "steps": [1, 50],
@@ -39,8 +40,11 @@ AUDIOFORGE_CARD = {
 class Run:
     """The stages of one training run over one work folder."""
 
-    def __init__(self, work: Path, clips: int, steps: dict[str, int], device: str) -> None:
+    def __init__(
+        self, work: Path, clips: int, steps: dict[str, int], device: str, start: Path | None = None
+    ) -> None:
         self.work, self.count, self.steps, self.device = work, clips, steps, device
+        self.start = load_file(start / WEIGHTS) if start else {}
 
     def clips(self) -> np.ndarray:
         """Return the teacher clips, rendering them if they are not cached."""
@@ -69,7 +73,7 @@ class Run:
         tokenizer = self.work / design.TOKENIZER_FOLDER
         if not tokenizer.exists():
             design.save_tokenizer(tokenizer)
-        model = diffusion_stage.build(str(tokenizer), scale)
+        model = diffusion_stage.build(str(tokenizer), scale, self.start)
         diffusion_stage.train(
             model, latents, specs, self.work / "diffusion.pt", self.steps["diffusion"], self.device
         )
@@ -91,7 +95,9 @@ class Run:
         write_checkpoint(model, scale, self.work / design.TOKENIZER_FOLDER, out)
 
     def _place(self) -> autoencoder_stage.Place:
-        return autoencoder_stage.Place(self.work, SEED, self.device)
+        whole = len(_AUTOENCODER)
+        start = {n[whole:]: w for n, w in self.start.items() if n.startswith(_AUTOENCODER)}
+        return autoencoder_stage.Place(self.work, SEED, self.device, start)
 
     def _ready_autoencoder(self) -> Any:
         path = self.work / "autoencoder.pt"
@@ -130,6 +136,9 @@ def main(
     autoencoder_steps: Annotated[int, typer.Option(min=1)] = 7_000,
     diffusion_steps: Annotated[int, typer.Option(min=1)] = 4_500,
     decoder_steps: Annotated[int, typer.Option(min=0)] = 1_000,
+    start: Annotated[
+        Path | None, typer.Option(help="start from the weights of this model folder that fit")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 1,
     only: Annotated[
         str, typer.Option(help="one stage: clips, autoencoder, latents, diffusion, decoder, export")
@@ -143,7 +152,7 @@ def main(
         "diffusion": diffusion_steps,
         "decoder": decoder_steps,
     }
-    run = Run(work, clips, steps, device)
+    run = Run(work, clips, steps, device, start)
     stages = {
         "clips": run.clips,
         "autoencoder": run.autoencoder,

@@ -15,7 +15,7 @@ def write_checkpoint(folder, objective="rectified_flow"):
     """Write a small random checkpoint whose output layers are not zero."""
     design.save_tokenizer(folder / design.TOKENIZER_FOLDER)
     torch.manual_seed(0)
-    model = build(str(folder / design.TOKENIZER_FOLDER), 1.0)
+    model = build(str(folder / design.TOKENIZER_FOLDER), 1.0, {})
     for weight in model.model.parameters():
         if not weight.any():
             torch.nn.init.normal_(weight, std=0.02)

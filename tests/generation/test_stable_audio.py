@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from audioforge.data.wording import tempo_of
 from audioforge.generation.request import Clip, Failure, GenerationRequest
 from audioforge.generation.rf_sampler import Path, coefficients
 from audioforge.generation.sat_imports import quiet, stable_audio_tools
@@ -26,13 +27,17 @@ MIXED = [
 def upstream(backend, request):
     """Make one request's latents by stable-audio-tools' own solo call."""
     model = backend.model
-    negative = [{"prompt": request.negative_prompt, "seconds_total": request.seconds}]
+
+    def told(prompt):
+        return [{"prompt": prompt, "seconds_total": request.seconds, "bpm": tempo_of(prompt)}]
+
+    negative = told(request.negative_prompt)
     with quiet(), torch.random.fork_rng():
         return stable_audio_tools().generate_diffusion_cond(
             model,
             steps=request.steps,
             cfg_scale=request.cfg_scale,
-            conditioning=[{"prompt": request.prompt, "seconds_total": request.seconds}],
+            conditioning=told(request.prompt),
             negative_conditioning=negative if request.negative_prompt else None,
             batch_size=1,
             sample_size=65_536,

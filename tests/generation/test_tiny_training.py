@@ -6,8 +6,8 @@ import torch
 
 from audioforge.generation.request import Clip, GenerationRequest
 from audioforge.generation.stable_audio import StableAudioBackend
-from audioforge.generation.tiny import clips, design
-from audioforge.generation.tiny.loop import Schedule, is_finished, run_steps
+from audioforge.generation.tiny import clips, design, diffusion_stage
+from audioforge.generation.tiny.loop import Schedule, is_finished, run_steps, start_from
 from audioforge.generation.tiny.train_stable_audio import Run
 
 
@@ -52,9 +52,23 @@ def test_a_clip_depends_on_seed_and_index_alone():
     assert np.array_equal(wave, clips.render_clip(spec, 9))
 
 
-def test_near_tempi_start_with_near_embeddings():
-    here, near, far = (design.tempo_embedding(b) for b in (120, 121, 150))
-    assert np.linalg.norm(here - near) < 0.5 * np.linalg.norm(here - far)
+def test_the_tempo_conditioner_starts_as_the_beat(tmp_path):
+    design.save_tokenizer(tmp_path)
+    model = diffusion_stage.build(str(tmp_path), 1.0, {})
+    with torch.no_grad():
+        beat = model.conditioner.conditioners["bpm"]([120.0, 0.0], "cpu")[0][:, 0]
+    moments = (np.arange(128) + 0.5) / 128 * clips.SECONDS
+    assert beat[0].numpy() == pytest.approx(np.cos(2 * np.pi * 2 * moments), abs=1e-3)
+    assert beat[1].numpy() == pytest.approx(1.0)
+
+
+def test_training_starts_from_the_weights_that_fit():
+    model, other = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    given = {"weight": other.weight.detach().half(), "bias": torch.ones(5), "more": torch.ones(1)}
+    bias = model.bias.detach().clone()
+    assert start_from(model, given) == 6
+    assert torch.equal(model.weight, other.weight.detach().half().float())
+    assert torch.equal(model.bias, bias)
 
 
 def test_every_stage_runs_and_the_export_generates(tmp_path):
