@@ -24,6 +24,7 @@ CROP = 16_384
 BATCH = 16
 _WINDOWS = (128, 512, 2048)
 _LOG_FLOOR = 2e-2
+_PRE_EMPHASIS = 0.95
 
 
 def build() -> Any:
@@ -102,8 +103,12 @@ def refine_decoder(model: Any, clips: np.ndarray, steps: int, place: Place) -> A
 
 
 def _distance(made: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """Spectral and waveform distance; pre-emphasis, or only low tones would be learnt in phase."""
     made = made.float()
-    return spectral_loss(made[:, 0], real[:, 0]) + 10.0 * (made - real).abs().mean()
+    error = (made - real)[:, 0]
+    emphasised = error[:, 1:] - _PRE_EMPHASIS * error[:, :-1]
+    waveform = 10.0 * error.abs().mean() + 20.0 * emphasised.abs().mean()
+    return spectral_loss(made[:, 0], real[:, 0]) + waveform
 
 
 def _run(model: Any, loss: Callable, clips: np.ndarray, place: Place, schedule: Schedule) -> None:
