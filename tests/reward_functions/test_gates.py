@@ -21,7 +21,7 @@ def opening(audio, seconds=None):
         (signals.sine(), "single line"),
         (signals.impulse(), "mostly silent"),
         (signals.channels(signals.mix(), 1, -1), "antiphase"),
-        (signals.not_numbers(), "not finite"),
+        (signals.broken(signals.mix()), "not finite"),
         (Audio(np.zeros((1, 0)), 44_100), "empty"),
         (Audio(signals.mix().samples[:, :441], 44_100), "too short"),
     ],
