@@ -1,7 +1,8 @@
 """Audio: the one container for sound, and bounded reading and writing of files.
 
 One layout everywhere: float32, [channels, time], full scale 1.0, with its rate. Values are frozen;
-every function returns new audio. Files are untrusted: header facts are checked before decoding.
+every function returns new audio. Files are untrusted: what the header says is checked before
+decoding, and decoding stops at the same bounds where the header lied.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ import soxr
 MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 192_000
 MAX_CHANNELS = 8
 MAX_SECONDS = 600.0
+MAX_SAMPLES = 1 << 26
+"""Samples over all channels, 268 MB as float32: 600 s of 48 kHz stereo, 43 s of 192 kHz in 8."""
+_BLOCK_SAMPLES, _LEAST_FRAMES = 1 << 20, 1 << 12
+_LENGTH_UNKNOWN = 1 << 62
+"""What libsndfile says of a FLAC stream without a length in its header is above this, in frames."""
 
 
 @dataclass(frozen=True)
@@ -57,28 +63,92 @@ class Audio:
 
 
 def read_audio(path: str | Path, max_seconds: float = MAX_SECONDS) -> Audio:
-    """Decode a sound file, after checking that its header promises something bounded.
+    """Decode a sound file block by block, within bounds that a header cannot move.
+
+    Args:
+        path: WAV, FLAC, Ogg, MP3, AIFF and whatever else libsndfile reads, known by its content.
+        max_seconds: of sound; more is refused, whether the header says so or the decoder finds out.
+
+    Returns:
+        The whole clip, as it is: also empty, silent or with samples that are not numbers.
 
     Raises:
-        ValueError: unreadable, empty, too long, too many channels or an odd sample rate.
+        ValueError: unreadable, damaged, too long, too many channels or an odd sample rate; one
+            line that begins with the path.
     """
+    if Path(path).suffix.lower() == ".raw":
+        raise ValueError(f"{path}: raw samples have no header; convert them to WAV first")
     try:
-        facts = sf.info(str(path))
-    except (sf.LibsndfileError, OSError) as error:
-        raise ValueError(f"{path}: not a readable sound file ({error})") from error
-    if (
-        not MIN_RATE_HZ <= facts.samplerate <= MAX_RATE_HZ
-        or not 1 <= facts.channels <= MAX_CHANNELS
-    ):
+        with _Forward(str(path)) as file:
+            frames = _bounded_frames(path, file, max_seconds)
+            blocks = _blocks(path, file, frames)
+            rate, channels = file.samplerate, file.channels
+    except (sf.SoundFileError, OSError) as error:
+        raise ValueError(f"{path}: not a readable sound file ({_cause(path, error)})") from error
+    samples = np.empty((channels, sum(len(block) for block in blocks)), np.float32)
+    end = samples.shape[1]
+    while blocks:  # from the end, each block let go once it is copied: at most two copies are held
+        block = blocks.pop()
+        samples[:, end - len(block) : end] = block.T
+        end -= len(block)
+    return Audio(samples, rate)
+
+
+class _Forward(sf.SoundFile):
+    """A file read from begin to end: soundfile's seek after each block fails on FLAC streams."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _bounded_frames(path: str | Path, file: sf.SoundFile, max_seconds: float) -> int:
+    """Return how many frames may be decoded, after checking what the header says.
+
+    Raises:
+        ValueError: the header alone is reason enough to refuse.
+    """
+    rate, channels = file.samplerate, file.channels
+    if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ or not 1 <= channels <= MAX_CHANNELS:
         raise ValueError(
             f"{path}: need {MIN_RATE_HZ}-{MAX_RATE_HZ} Hz and 1-{MAX_CHANNELS} channels, "
-            f"got {facts.samplerate} Hz and {facts.channels}"
+            f"got {rate} Hz and {channels}"
         )
-    if facts.frames > max_seconds * facts.samplerate:
-        raise ValueError(f"{path}: longer than {max_seconds:g} s, cut it first")
-    limit = int(max_seconds * facts.samplerate) + 1
-    samples, rate = sf.read(str(path), frames=limit, dtype="float32", always_2d=True)
-    return Audio(samples.T, rate)
+    frames = min(int(max_seconds * rate), MAX_SAMPLES // channels)
+    if frames < file.frames < _LENGTH_UNKNOWN:
+        raise ValueError(_too_long(path, frames, rate, channels))
+    return frames
+
+
+def _blocks(path: str | Path, file: sf.SoundFile, frames: int) -> list[np.ndarray]:
+    """Decode at most `frames` frames as float32 blocks [time, channels].
+
+    Raises:
+        ValueError: the decoder finds more than that.
+    """
+    largest = max(_BLOCK_SAMPLES // file.channels, 1)
+    blocks: list[np.ndarray] = []
+    found = 0
+    while found <= frames:
+        # libsndfile clears what it does not fill, so a short file is not read into a large block.
+        size = min(max(file.frames - found, _LEAST_FRAMES), largest, frames + 1 - found)
+        block = file.read(size, dtype="float32", always_2d=True)
+        if not len(block):
+            return blocks
+        blocks.append(block)
+        found += len(block)
+    raise ValueError(_too_long(path, frames, file.samplerate, file.channels))
+
+
+def _too_long(path: str | Path, frames: int, rate: int, channels: int) -> str:
+    return f"{path}: longer than {frames / rate:g} s of {channels}-channel sound, cut it first"
+
+
+def _cause(path: str | Path, error: Exception) -> str:
+    """Say why in one line without the path, which the message already holds."""
+    if Path(path).is_file() and Path(path).stat().st_size == 0:
+        return "it is empty"
+    words = error.error_string if isinstance(error, sf.LibsndfileError) else str(error)
+    return next(iter(words.strip().splitlines()), type(error).__name__)
 
 
 def flac_bytes(audio: Audio) -> bytes:
