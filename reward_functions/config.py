@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from audioforge.reward_functions.plugins import PluginSpec
+
 PARTS = (
     "audio_quality",
     "prompt_alignment",
@@ -41,6 +43,8 @@ class RewardConfig:
     )
     by_category: Mapping[str, Mapping[str, float]] = field(default_factory=_category_weights)
     """Per category, the weights that differ."""
+    plugins: Mapping[str, PluginSpec] = field(default_factory=dict)
+    """Learned judges by name, see `plugins.py`; none unless asked for."""
 
     def __post_init__(self) -> None:
         for name, weight in [
@@ -64,9 +68,11 @@ class RewardConfig:
         import yaml
 
         stored: dict[str, Any] = yaml.safe_load(Path(path).read_text()) or {}
-        unknown = set(stored) - {"weights", "by_category"}
+        unknown = set(stored) - {"weights", "by_category", "plugins"}
         if unknown:
-            raise ValueError(f"{path}: keys must be weights or by_category, got {sorted(unknown)}")
+            raise ValueError(
+                f"{path}: keys must be weights, by_category or plugins, got {sorted(unknown)}"
+            )
         base = cls()
         by_category = {
             **base.by_category,
@@ -75,7 +81,8 @@ class RewardConfig:
                 for c, w in (stored.get("by_category") or {}).items()
             },
         }
-        return cls({**base.weights, **(stored.get("weights") or {})}, by_category)
+        plugins = {n: _plugin(n, told) for n, told in (stored.get("plugins") or {}).items()}
+        return cls({**base.weights, **(stored.get("weights") or {})}, by_category, plugins)
 
     def weights_for(self, category: str | None) -> dict[str, float]:
         """Return the weights of all parts for one category, not yet scaled."""
@@ -84,3 +91,9 @@ class RewardConfig:
             **self.weights,
             **self.by_category.get(category or "", {}),
         }
+
+
+def _plugin(name: str, told: object) -> PluginSpec:
+    if not (isinstance(told, dict) and "source" in told and set(told) <= {"source", "weight"}):
+        raise ValueError(f"plug-in {name} takes source and weight, got {told!r}")
+    return PluginSpec(**told)

@@ -107,7 +107,7 @@ class EnvSettings(BaseModel):
             category: {part: weight for part, weight in differ.items() if part not in chosen}
             for category, differ in base.by_category.items()
         }
-        return RewardConfig({**base.weights, **chosen}, by_category)
+        return RewardConfig({**base.weights, **chosen}, by_category, base.plugins)
 
     def session_config(self, command: str, policy: str) -> SessionConfig:
         """Return what a session needs.
@@ -120,6 +120,7 @@ class EnvSettings(BaseModel):
         names = ("targets_file", "split", "categories", "run_seed", "group_size", "model", "device")
         reward = self.reward_config()
         by_category = {category: dict(weights) for category, weights in reward.by_category.items()}
+        plugins = {name: vars(spec) for name, spec in reward.plugins.items()}
         drawn = self.model_dump(include={"temperature", "max_answer_tokens"})
         return SessionConfig(
             **{name: getattr(self, name) for name in names},
@@ -128,5 +129,5 @@ class EnvSettings(BaseModel):
             policy=policy,
             groups=self.total_steps if command == "process" else None,
             record=command != "evaluate",
-            fixed={**drawn, "reward": {**reward.weights, "by_category": by_category}},
+            fixed={**drawn, "reward": {**reward.weights, "by_category": by_category, **plugins}},
         )
