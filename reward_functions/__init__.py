@@ -4,11 +4,15 @@ score.py                      Score, CheckOutcome, RewardReport: how a judgement
 combined_reward.py            CombinedReward: gates, then a weighted geometric mean
 config.py                     RewardConfig: the weights
 scoring.py                    score(): one clip from a path, an array or a tensor
+folder.py                     score_files(): the rewards as a metric over many files; listing.py,
+                              file_score.py (a row), lanes.py (workers), versions.py
+comparison.py                 two sets of scored files; set_distances.py: MMD, Frechet, Vendi
 gates.py                      what a clip must be before it is judged at all
 audio_quality.py              damage (faults.py) and naturalness.py, calibrated on real clips
 technical_characteristics.py  length, loudness, dynamics, peaks, channels, loop seam
 prompt_alignment.py           the brief as checks.py (tempo.py, tonality.py, families.py)
 style_consistency.py          distance to a set of references, nothing for copies (fingerprint.py)
+plugins.py                    learned judges, optional: CLAP, audiobox-aesthetics
 creativity.py                 distance to the policy's recent clips
 description.py                a clip as one vector; curves.py: measurements into [0, 1]
 calibrate.py, fit_families.py commands that make calibration.json and families.npz
@@ -28,6 +32,8 @@ from audioforge.reward_functions import (
 )
 from audioforge.reward_functions.combined_reward import CombinedReward
 from audioforge.reward_functions.config import RewardConfig
+from audioforge.reward_functions.folder import score_files
+from audioforge.reward_functions.listing import list_files
 from audioforge.reward_functions.score import Score
 from audioforge.reward_functions.scoring import score
 
@@ -42,4 +48,12 @@ REWARDS: dict[str, Reward] = {
     "creativity": creativity.score,
 }
 
-__all__ = ["REWARDS", "CombinedReward", "Reward", "RewardConfig", "score"]
+__all__ = [
+    "REWARDS",
+    "CombinedReward",
+    "Reward",
+    "RewardConfig",
+    "list_files",
+    "score",
+    "score_files",
+]

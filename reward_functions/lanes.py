@@ -107,7 +107,7 @@ class Lanes(Generic[Task, Answer]):
         with _interrupts_held(True):
             ready = lane.submit(os.getpid)
         if ready.exception() is not None:
-            raise RuntimeError(
+            raise ChildProcessError(
                 "worker processes cannot start: put the script's own calls under "
                 'if __name__ == "__main__", or ask for workers=0'
             )

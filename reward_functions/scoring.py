@@ -13,7 +13,7 @@ from audioforge.data.wording import read_text
 from audioforge.reward_functions.combined_reward import CombinedReward
 from audioforge.reward_functions.config import RewardConfig
 from audioforge.reward_functions.score import RewardReport
-from audioforge.utils.audio_processing import Audio, read_audio
+from audioforge.utils.audio_processing import MAX_CHANNELS, Audio, read_audio
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,21 +27,47 @@ def as_audio(sound: Audio | np.ndarray | Tensor | str | Path, sample_rate: int =
             type); a path is decoded; [time, channels] is turned when the first axis is the longer
             one.
         sample_rate: of arrays and tensors, in Hz.
+
+    Raises:
+        ValueError: another shape, not real numbers, or a file that cannot be read.
     """
     if isinstance(sound, Audio):
         return sound
     if isinstance(sound, (str, Path)):
         return read_audio(sound)
-    array = np.asarray(sound.detach().cpu().numpy() if hasattr(sound, "detach") else sound)  # type: ignore[union-attr]
+    array = _as_array(sound)
     if array.ndim == 1:
         array = array[None]
     if array.ndim != 2:
         raise ValueError(f"sound must be [time] or [channels, time], got shape {array.shape}")
-    if array.shape[0] > 8 >= array.shape[1] > 0:
+    if array.shape[0] > MAX_CHANNELS >= array.shape[1] > 0:
         array = array.T
-    if np.issubdtype(array.dtype, np.integer):
-        array = array / -float(np.iinfo(array.dtype).min)
-    return Audio(array, sample_rate)
+    return Audio(_full_scale(array), sample_rate)
+
+
+def _as_array(sound: np.ndarray | Tensor) -> np.ndarray:
+    if isinstance(sound, np.ndarray):
+        return sound
+    if hasattr(sound, "detach"):
+        tensor = sound.detach().cpu()
+        # numpy has no bfloat16
+        return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+    return np.asarray(sound)
+
+
+def _full_scale(array: np.ndarray) -> np.ndarray:
+    """Return floats with full scale 1; unsigned integers are silent at the middle of their range.
+
+    Raises:
+        ValueError: the array holds something else than real numbers.
+    """
+    kind = array.dtype.kind
+    if kind not in "iuf":
+        raise ValueError(f"sound must hold real numbers, got {array.dtype}")
+    if kind == "f":
+        return array
+    half = 2.0 ** (8 * array.dtype.itemsize - 1)
+    return array / half - (1.0 if kind == "u" else 0.0)
 
 
 def score(
