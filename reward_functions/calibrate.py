@@ -11,7 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.progress import track
@@ -43,22 +45,26 @@ _LEAST_SLACK = {
 descriptor."""
 
 
+def profiles_of(clip: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the profiles a clip of a manifest belongs to, its category first; none for noise."""
+    if clip["category"] != "loop":
+        return _HOME.get(clip["category"], ())
+    home = "drums" if clip["subcategory"] in ("drums", "percussion") else "phrases"
+    return (home, "music") if clip["bpm_reliable"] else (home,)
+
+
 def real_clips(folder: Path) -> list[tuple[tuple[str, ...], Audio]]:
     """Read a set with a manifest: each clip and the profiles it belongs to; loops tiled to 8 s."""
     clips = json.loads((folder / "manifest.json").read_text())["clips"]
     kept = []
     for clip in clips:
-        audio = read_audio(folder / clip["file"])
+        audio, homes = read_audio(folder / clip["file"]), profiles_of(clip)
         if clip["category"] == "loop":
-            homes = ("drums",) if clip["subcategory"] in ("drums", "percussion") else ("phrases",)
-            homes += ("music",) if clip["bpm_reliable"] else ()
             count = int(np.ceil(_SECONDS / audio.seconds))
             audio = Audio(
                 np.tile(audio.samples, count)[:, : round(_SECONDS * audio.sample_rate)],
                 audio.sample_rate,
             )
-        else:
-            homes = _HOME.get(clip["category"], ())
         if homes and audio.seconds >= 0.5:
             kept.append((homes, audio))
     return kept

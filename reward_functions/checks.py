@@ -157,17 +157,15 @@ def seam_jump(features: Features) -> float:
     if len(db) < 60:
         return math.nan
     ends, starts = db[-8:-2].mean(0), db[2:8].mean(0)
-    inside = np.array(
-        [
-            np.abs(db[i : i + 6].mean(0) - db[i - 8 : i - 2].mean(0)).mean()
-            for i in range(10, len(db) - 10, 2)
-        ]
-    )
+    total = np.cumsum(db, axis=0, dtype=np.float64)
+    means = (total[6:] - total[:-6]) / 6  # of frames i + 1 to i + 6
+    at = np.arange(9, len(db) - 11, 2)
+    inside = np.abs(means[at] - means[at - 8]).mean(1)
     return float(np.abs(starts - ends).mean() / (np.percentile(inside, 97) + 1.0))
 
 
 def _loop(features: Features, brief: Brief, description: np.ndarray | None) -> CheckOutcome:
-    jump = seam_jump(features)
+    jump = features.once(seam_jump)
     if math.isnan(jump):
         return _unchecked("loop", brief.loop)
     tail = float(features.active[-max(len(features.active) // 12, 4) :].mean())

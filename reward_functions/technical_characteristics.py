@@ -14,6 +14,7 @@ Blind to: whether the mix is good.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from scipy import signal
@@ -72,7 +73,7 @@ def score(features: Features, brief: Brief | None = None) -> Score:
             ramp(off / brief.seconds, 0.15, 0.02),
             f"{features.seconds:.2f} s for {brief.seconds:g} s",
         )
-        jump = seam_jump(features) if brief.loop else math.nan
+        jump = features.once(seam_jump) if brief.loop else math.nan
         if not math.isnan(jump):
             values["loop"] = (ramp(jump, 2.5, 1.1), f"seam step {jump:.1f}")
     value = geometric_mean((max(v, _FLOOR), WEIGHTS[n]) for n, (v, _) in values.items())
@@ -109,6 +110,12 @@ def true_peak_dbtp(features: Features) -> float:
         places = np.flatnonzero(level >= 0.89 * sample_peak)
         for at in places[np.argsort(level[places])[-8:]]:
             piece = channel[max(at - 16, 0) : at + 17]
-            between = np.asarray(signal.resample_poly(piece, 4, 1))[24:-24]
+            between = np.asarray(signal.resample_poly(piece, 4, 1, window=_between()))[24:-24]
             best = max(best, float(np.abs(between).max(initial=0.0)))
     return 20 * math.log10(best) if best > 0 else -math.inf
+
+
+@cache
+def _between() -> np.ndarray:
+    """Return the low-pass that resample_poly designs anew at every call."""
+    return np.asarray(signal.firwin(81, 1 / 4, window=("kaiser", 5.0)))  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ Blind to: modes other than major and minor; key changes.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -41,7 +42,9 @@ def match_key(features: Features, key: str) -> KeyMatch:
         return KeyMatch(0.0, 0.0, "none")
     share = chroma / total
     tonal = ramp(float(share.max() - np.median(share)), 0.02, 0.07)
-    fit = {name: _correlation(chroma, name) for name in KEYS}
+    centred = chroma - chroma.mean()
+    fits = _key_profiles() @ (centred / (np.linalg.norm(centred) + 1e-12))
+    fit = dict(zip(KEYS, map(float, fits), strict=True))
     heard = max(fit, key=lambda name: fit[name])
     middle, best = float(np.median(list(fit.values()))), fit[heard]
     near = ramp(fit[key], middle, best) if best > middle else 0.0
@@ -50,10 +53,15 @@ def match_key(features: Features, key: str) -> KeyMatch:
     return KeyMatch(tonal * graded, tonal, heard)
 
 
-def _correlation(chroma: np.ndarray, key: str) -> float:
-    tonic, mode = key.split()
-    profile = np.roll(_MAJOR if mode == "major" else _MINOR, NOTES.index(tonic))
-    return float(np.corrcoef(chroma, profile)[0, 1])
+@cache
+def _key_profiles() -> np.ndarray:
+    """Return the profile of each of KEYS without its mean, at length 1, [24, 12]."""
+    rows = []
+    for key in KEYS:
+        tonic, mode = key.split()
+        profile = np.roll(_MAJOR if mode == "major" else _MINOR, NOTES.index(tonic))
+        rows.append((profile - profile.mean()) / np.linalg.norm(profile - profile.mean()))
+    return np.array(rows)
 
 
 def relation(key: str, other: str) -> str | None:

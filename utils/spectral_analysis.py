@@ -14,9 +14,12 @@ Source: loudness after ITU-R BS.1770-4 (two-stage K-weighting, absolute and rela
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property, lru_cache
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import fft, signal
 
 from audioforge.utils.audio_processing import Audio, resample
@@ -33,6 +36,7 @@ MAX_RATE_HZ = 48_000
 MAX_SECONDS = 190.0
 SILENCE_LUFS = -70.0
 _TINY = 1e-12
+T = TypeVar("T")
 
 
 class Features:
@@ -45,6 +49,13 @@ class Features:
 
     def __init__(self, audio: Audio) -> None:
         self.audio, self.seconds = audio, audio.seconds
+        self._kept: dict[Callable[[Features], Any], Any] = {}
+
+    def once(self, measure: Callable[[Features], T]) -> T:
+        """Return `measure(self)`, computed when first asked for: a measurement of another file."""
+        if measure not in self._kept:
+            self._kept[measure] = measure(self)
+        return self._kept[measure]
 
     @cached_property
     def finite_share(self) -> float:
@@ -88,8 +99,12 @@ class Features:
     @cached_property
     def peak(self) -> float:
         """Largest absolute sample of the clip as it is, full scale 1."""
-        samples = self.clean.samples
-        return float(np.abs(samples).max()) if samples.size else 0.0
+        return float(self.envelope.max(initial=0.0))
+
+    @cached_property
+    def envelope(self) -> np.ndarray:
+        """Largest absolute value over the channels of the clip as it is, float32 [time]."""
+        return np.abs(self.clean.samples).max(0, initial=0.0)
 
     @cached_property
     def lufs(self) -> float:
@@ -172,11 +187,15 @@ class Features:
         return near.sum(1) / (self.power.sum(1) + np.float32(_TINY))
 
     @cached_property
-    def chroma(self) -> np.ndarray:
-        """Energy per pitch class, [windows, 12], from windows of 0.19 s every 0.1 s, C first."""
+    def long_power(self) -> np.ndarray:
+        """Power spectra of windows of 0.19 s every 0.1 s, float32 [windows, bins]."""
         size = fast_length(0.186 * self.rate)
-        power = stft_power(self.mid, self.rate, size=size, hop=self.rate // 10)
-        return np.sqrt(power) @ chroma_weights(self.rate, power.shape[1])
+        return stft_power(self.mid, self.rate, size=size, hop=self.rate // 10)
+
+    @cached_property
+    def chroma(self) -> np.ndarray:
+        """Energy per pitch class of `long_power`, [windows, 12], C first."""
+        return np.sqrt(self.long_power) @ chroma_weights(self.rate, self.long_power.shape[1])
 
     @cached_property
     def side_share(self) -> float:
@@ -191,13 +210,18 @@ class Features:
         """Level difference between the channels in dB, absolute; 0 for mono."""
         if self.side is None or not self.side.size:
             return 0.0
-        left, right = (self.sound.astype(np.float64) ** 2).mean(1) + _TINY
+        left, right = np.square(self.sound).mean(1, dtype=np.float64) + _TINY
         return float(abs(10 * np.log10(left / right)))
 
 
 def fast_length(samples: float) -> int:
     """Return the next length from `samples` on that transforms fast."""
     return int(fft.next_fast_len(round(samples), real=True) or 1)
+
+
+def spectra(rows: np.ndarray, size: int | None = None) -> NDArray[np.complex64]:
+    """Return the Fourier transform of float32 rows, padded or cut to `size`, [..., bins]."""
+    return np.asarray(fft.rfft(rows, size), np.complex64)
 
 
 def hann(size: int) -> np.ndarray:
@@ -226,8 +250,8 @@ def stft_power(
     window = hann(size) * np.float32(2 / size)
     out = np.empty((len(frames), size // 2 + 1), np.float32)
     for start in range(0, len(frames), 256):
-        spectra = np.fft.rfft(frames[start : start + 256] * window, axis=1)
-        out[start : start + 256] = 2 * (spectra.real**2 + spectra.imag**2)
+        found = spectra(frames[start : start + 256] * window)
+        out[start : start + 256] = 2 * (found.real**2 + found.imag**2)
     return out
 
 
@@ -267,16 +291,8 @@ def k_weighting(rate: int) -> np.ndarray:
         if kind == "shelf":
             high = 10 ** (3.999843853973347 / 20)
             middle = high**0.4996667741545416
-            b = (
-                np.array(
-                    [
-                        high + middle * k / q + k * k,
-                        2 * (k * k - high),
-                        high - middle * k / q + k * k,
-                    ]
-                )
-                / norm
-            )
+            first, last = high + middle * k / q + k * k, high - middle * k / q + k * k
+            b = np.array([first, 2 * (k * k - high), last]) / norm
         else:
             b = np.array([1.0, -2.0, 1.0])
         sections.append([*b, 1.0, 2 * (k * k - 1) / norm, (1 - k / q + k * k) / norm])

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import signals
+from scipy import signal
 
-from audioforge.reward_functions import faults
+from audioforge.reward_functions.faults import DETECTORS, faults
 from audioforge.utils.audio_processing import Audio
 from audioforge.utils.spectral_analysis import Features
 
@@ -46,60 +47,96 @@ def stuttered(seconds):
     return change
 
 
+def crushed(bits):
+    return lambda x: np.round(x * 2 ** (bits - 1)) / 2 ** (bits - 1)
+
+
+def low_passed(hz):
+    return lambda x: signal.sosfiltfilt(signal.butter(12, hz, fs=RATE, output="sos"), x)
+
+
 def held(factor):
     return lambda x: np.repeat(x[:, ::factor], factor, axis=1)[:, : x.shape[1]]
 
 
 @pytest.mark.parametrize(
-    ("detector", "mild", "strong"),
+    ("name", "mild", "strong"),
     [
-        (faults.flat_tops, clipped(6), clipped(15)),
-        (faults.clicks, clicked(16), clicked(60)),
-        (faults.dropouts, dropped(3, 0.01), dropped(12, 0.05)),
-        (faults.direct_current, lambda x: x + 0.03, lambda x: x + 0.1),
+        ("clipping", clipped(6), clipped(15)),
+        ("clicks", clicked(16), clicked(60)),
+        ("dropouts", dropped(3, 0.01), dropped(12, 0.05)),
+        ("DC offset", lambda x: x + 0.03, lambda x: x + 0.1),
         (
-            faults.noise_floor,
+            "noise floor",
             lambda x: x + 0.01 * np.random.default_rng(0).standard_normal(x.shape),
             lambda x: x + 0.1 * np.random.default_rng(0).standard_normal(x.shape),
         ),
-        (faults.repetition, stuttered(0.5), stuttered(0.1)),
-        (faults.held_steps, held(2), held(8)),
-        (faults.silence_run, dropped(1, 3.0), dropped(1, 5.0)),
-        (faults.lost_channel, lambda x: x * [[1], [0.15]], lambda x: x * [[1], [0.0]]),
+        ("repetition", stuttered(0.5), stuttered(0.1)),
+        ("stutter", stuttered(0.1), stuttered(0.02)),
+        ("coarse steps", crushed(8), crushed(5)),
+        ("spectral edge", low_passed(8_000), low_passed(4_000)),
+        ("inverted channel", lambda x: x * [[1], [-0.7]], lambda x: x * [[1], [-1]]),
+        ("held samples", held(2), held(8)),
+        ("silence", dropped(1, 3.0), dropped(1, 5.0)),
+        ("lost channel", lambda x: x * [[1], [0.15]], lambda x: x * [[1], [0.0]]),
     ],
-    ids=lambda d: (
-        getattr(d, "__name__", None) if callable(d) and d.__module__.endswith("faults") else None
-    ),
 )
-def test_each_detector_hears_its_fault_and_more_of_it(detector, mild, strong):
-    clean, some, much = (
-        detector(Features(signals.mix())).value,
-        detector(changed(mild)).value,
-        detector(changed(strong)).value,
-    )
-    assert clean > 0.9
-    assert some <= clean
-    assert much <= some + 0.01
-    assert much <= 0.6
+def test_each_detector_hears_its_fault_and_more_of_it(name, mild, strong):
+    clips = (Features(signals.mix()), changed(mild), changed(strong))
+    clean, some, much = (DETECTORS[name](features) for features in clips)
+    assert clean.value > 0.9
+    assert some.value <= clean.value
+    assert much.value <= some.value + 0.01
+    assert much.value <= 0.65
+    assert clean.severity < some.severity <= much.severity + 1e-6
+
+
+def test_a_severity_and_its_value_never_rise_together():
+    bases = [signals.mix(), *(signals.lowpassed(signals.mix(), hz) for hz in (12_000, 6_000))]
+    for name in DETECTORS:
+        found = [DETECTORS[name](Features(base)) for base in bases]
+        for one in found:
+            for other in found:
+                assert one.severity <= other.severity or one.value <= other.value + 1e-9
+
+
+def test_every_detector_judges_silence_and_ten_milliseconds_without_complaint():
+    for audio in (signals.silence(1.0), Audio(signals.mix().samples[:, :441], RATE)):
+        for fault in faults(Features(audio)):
+            assert 0 <= fault.value <= 1
+            assert np.isfinite(fault.severity)
 
 
 def test_a_bass_tone_is_not_called_clipped_and_a_saw_is_not_called_clicks():
-    assert faults.flat_tops(Features(signals.sine(50.0))).value == 1
-    assert faults.clicks(Features(signals.saw_drone())).value > 0.9
+    assert DETECTORS["clipping"](Features(signals.sine(50.0))).value == 1
+    assert DETECTORS["clicks"](Features(signals.saw_drone())).value > 0.9
 
 
 def test_a_held_tone_is_not_called_repetition():
-    assert faults.repetition(Features(signals.sine(110.0))).value == 1
+    assert DETECTORS["repetition"](Features(signals.sine(110.0))).value == 1
 
 
 def test_a_delayed_copy_on_one_side_is_found_at_either_side():
     late = signals.haas(signals.mix())
     swapped = Audio(late.samples[::-1], late.sample_rate)
-    assert faults.delayed_channel(Features(late)).value < 0.3
-    assert faults.delayed_channel(Features(swapped)).value == pytest.approx(
-        faults.delayed_channel(Features(late)).value, abs=0.02
+    assert DETECTORS["delayed channel"](Features(late)).value < 0.3
+    assert DETECTORS["delayed channel"](Features(swapped)).value == pytest.approx(
+        DETECTORS["delayed channel"](Features(late)).value, abs=0.02
     )
-    assert faults.delayed_channel(Features(signals.mix())).value == 1
+    assert DETECTORS["delayed channel"](Features(signals.mix())).value == 1
+
+
+def test_a_steady_bass_note_is_no_stutter_and_a_single_overtone_is_no_spectral_edge():
+    note = np.sum([np.sin(2 * np.pi * 55.3 * k * signals.timeline()) / k for k in range(1, 30)], 0)
+    assert DETECTORS["stutter"](Features(signals.stereo(0.3 * note))).value > 0.8
+    assert DETECTORS["spectral edge"](Features(signals.sine(6_000.0))).value == 1
+
+
+def test_mono_is_told_and_never_punished():
+    collapsed = changed(lambda x: np.repeat(x.mean(0, keepdims=True), 2, axis=0))
+    told = DETECTORS["narrow stereo"](collapsed)
+    assert told.severity > 80
+    assert told.value == 1
 
 
 def test_mains_hum_under_sparse_music_is_found_and_a_bass_note_is_not_hum():
@@ -109,6 +146,6 @@ def test_mains_hum_under_sparse_music_is_found_and_a_bass_note_is_not_hum():
         for k, a in ((1, 1), (2, 0.6), (3, 0.5), (4, 0.3), (6, 0.2))
     )
     pause = signals.with_dropped(signals.mix(), 0.5)
-    assert faults.hum(changed(lambda x: x + 0.003 * hum, pause)).value < 0.6
-    assert faults.hum(Features(pause)).value > 0.9
-    assert faults.hum(Features(signals.mix())).value > 0.9
+    assert DETECTORS["hum"](changed(lambda x: x + 0.003 * hum, pause)).value < 0.6
+    assert DETECTORS["hum"](Features(pause)).value > 0.9
+    assert DETECTORS["hum"](Features(signals.mix())).value > 0.9
