@@ -12,7 +12,7 @@ Source:  constraints with ceilings instead of sums: 2310.04373; see `docs/reward
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -29,7 +29,8 @@ from audioforge.reward_functions.checks import compile_checks
 from audioforge.reward_functions.config import PARTS, RewardConfig
 from audioforge.reward_functions.curves import geometric_mean
 from audioforge.reward_functions.description import describe
-from audioforge.reward_functions.gates import Gate, gates
+from audioforge.reward_functions.gates import Gate, gates, music_gates
+from audioforge.reward_functions.plugins import Plugin, load_plugin
 from audioforge.reward_functions.score import RewardReport, Score, unscored
 from audioforge.utils.audio_processing import Audio
 from audioforge.utils.spectral_analysis import Features
@@ -43,6 +44,7 @@ class CombinedReward:
 
     def __init__(self, config: RewardConfig | None = None) -> None:
         self.config = config or RewardConfig()
+        self._plugins: dict[str, Plugin] | None = None
 
     def judge(
         self,
@@ -98,6 +100,10 @@ class CombinedReward:
         if opening == 0:
             return _shut(preconditions)
         described = describe(features)
+        if brief is None:
+            of_music = music_gates(features, described)
+            preconditions = (*preconditions, *of_music)
+            opening *= math.prod(gate.value for gate in of_music)
         checks = compile_checks(features, brief, described) if brief else ()
         quality = audio_quality.score(features, brief.category if brief else None)
         parts = {
@@ -114,11 +120,8 @@ class CombinedReward:
                 quality.value,
             ),
         }
-        scored = {
-            name: weights[name] for name, part in parts.items() if part.scored and weights[name] > 0
-        }
-        scale = sum(scored.values())
-        shares = {name: weight / scale for name, weight in scored.items()} if scale > 0 else {}
+        parts |= {name: judge(audio, brief) for name, judge in self._loaded_plugins().items()}
+        shares = self._shares(parts, weights)
         total = (
             opening * geometric_mean((parts[name].value, share) for name, share in shares.items())
             if shares
@@ -132,6 +135,19 @@ class CombinedReward:
             weights=shares,
             disagreement=float(np.std([parts[name].value for name in shares])) if shares else 0.0,
         )
+
+    def _loaded_plugins(self) -> dict[str, Plugin]:
+        """Return the plug-ins, loading them when they are first needed."""
+        if self._plugins is None:
+            self._plugins = {n: load_plugin(n, spec) for n, spec in self.config.plugins.items()}
+        return self._plugins
+
+    def _shares(self, parts: Mapping[str, Score], weights: Mapping[str, float]) -> dict[str, float]:
+        """Return the share of every scored part in the total; a plug-in's is its weight."""
+        extra = {n: s.weight for n, s in self.config.plugins.items() if parts[n].scored}
+        scored = {n: w for n, w in weights.items() if w > 0 and parts[n].scored}
+        scale = sum(scored.values()) / (1 - sum(extra.values()))
+        return {**{n: w / scale for n, w in scored.items()}, **extra} if scored else {}
 
 
 def _shut(preconditions: Sequence[Gate]) -> RewardReport:

@@ -1,6 +1,7 @@
 """Fingerprint: is a clip a copy of another, shifted, played faster or slower, or reversed?
 
-A quarter-tone spectrogram at 50 frames a second, each band's mean removed, is cross-correlated over
+A quarter-tone spectrogram at 50 frames a second, each smoothed over 60 ms so that the place of the
+frames hardly matters, each band's mean removed, is cross-correlated over
 all time shifts with the same of the other clip, forwards and backwards, at speeds within two
 semitones in steps of a quarter tone (speed moves the bands and the time axis together). Copies
 correlate near 1.
@@ -20,6 +21,8 @@ from audioforge.utils.spectral_analysis import FRAME_HZ, Features, fast_length
 _PER_OCTAVE = 24
 _LOW_HZ, _HIGH_HZ = 150.0, 7_000.0
 _EVERY = 2
+_SMOOTH = 6
+"""Frames of 10 ms that are averaged."""
 _SPEEDS = range(-4, 5)
 _MIN_OVERLAP = 0.4
 MAX_SECONDS = 30.0
@@ -29,11 +32,12 @@ def fingerprint(features: Features) -> np.ndarray:
     """Return the quarter-tone spectrogram of up to 30 s, [frames, bands], zero mean per band."""
     power = features.power[: int(MAX_SECONDS * FRAME_HZ)]
     weights = _band_weights(features.rate, power.shape[1])
-    bands = power @ weights
-    count = len(bands) // _EVERY
-    bands = bands[: count * _EVERY].reshape(count, _EVERY, -1).mean(1)
+    if len(power) < _SMOOTH:
+        return np.zeros((0, weights.shape[1]), np.float32)
+    total = np.cumsum(np.pad(power @ weights, ((1, 0), (0, 0))), axis=0, dtype=np.float64)
+    bands = ((total[_SMOOTH:] - total[:-_SMOOTH]) / _SMOOTH)[::_EVERY]
     db = 10 * np.log10(np.maximum(bands, max(bands.max(initial=0.0), 1e-12) * 1e-5))
-    return (db - db.mean(0)).astype(np.float32) if count else db.astype(np.float32)
+    return (db - db.mean(0)).astype(np.float32)
 
 
 @lru_cache(maxsize=16)

@@ -1,10 +1,11 @@
 """Gates: what a clip must be before it is judged at all. Each multiplies the total.
 
 A gate is a number in [0, 1] on a smooth ramp, so that a reward has no cliff; one below 0.9 is
-listed by name. `length` needs the brief, the others only the clip.
+listed by name. `length` needs the brief, the others only the clip; `music_gates` are for clips that
+are judged as music, without a brief.
 
 Range:   [0, 1] each; the product multiplies every total.
-Source:  own thresholds; every clip of `real_audio` passes all of them.
+Source:  own thresholds; every clip of `real_audio` passes all of them but `music_gates`.
 Blind to: everything that is not gross damage.
 """
 
@@ -15,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from audioforge.reward_functions.curves import ramp
+from audioforge.reward_functions.cuts import cut_strength
+from audioforge.reward_functions.realism import realism
 from audioforge.utils.spectral_analysis import Features
 
 
@@ -79,6 +82,27 @@ def gates(features: Features, seconds_asked: float | None = None) -> tuple[Gate,
             f"{100 * line:.0f} % of the energy sits on one steady frequency",
         ),
     )
+
+
+def music_gates(features: Features, description: np.ndarray | None) -> tuple[Gate, ...]:
+    """Measure the gates of a clip that is judged as music, without a brief.
+
+    Args:
+        features: a clip whose other gates are not shut.
+        description: `describe(features)`; None where it cannot be described.
+    """
+    cut = cut_strength(features)
+    pieced = Gate(
+        "pieced together",
+        0.2 + 0.8 * ramp(cut, 2.7, 1.6),
+        f"sound breaks off at once, strength {cut:.1f}, in music mostly under 1.6",
+    )
+    if description is None:
+        words = "too short or sampled too low for its texture to be compared with music"
+        return (pieced, Gate("not described", 0.6, words))
+    value, margin = realism(features, description)
+    words = f"its texture lies with spoiled or made-up sound, margin {margin:.2f}"
+    return (pieced, Gate("unlike music", value, words))
 
 
 def _dc_share(features: Features) -> float:

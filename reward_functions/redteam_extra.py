@@ -1,8 +1,8 @@
 """More for the red team: attacks of other kinds than the numbered ones, and harmless controls.
 
-Nothing here was used to set a threshold that the numbered list did not already call for, and it is
-no pass mark: `--extra` reports it beside the 46. Controls must stay within 0.05 of the clip they
-were made from.
+It is no pass mark: `--extra` reports it beside the 46. Our reward has met these attacks when
+`realism.npz` was fitted; what it makes of attacks it has not met, `fit_realism.py` prints. Controls
+must stay within 0.05 of the clip they were made from.
 """
 
 from __future__ import annotations

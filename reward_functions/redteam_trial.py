@@ -173,7 +173,7 @@ def meets(each: Input, value: float, original: float, known: Field) -> bool:
 
 
 def _style_set(known: Field, index: int, made_from: Bases) -> list[Audio]:
-    """Three other pieces and the clip that is copied."""
+    """Return the clip that is copied and up to three other pieces."""
     count = len(known.clips)
-    others = [bases(known.clips, (index + step) % count).clip for step in (5, 11, 17)]
-    return [made_from.clip, *others]
+    others = {(index + step) % count for step in (5, 11, 17)} - {index}
+    return [made_from.clip, *(bases(known.clips, other).clip for other in sorted(others))]

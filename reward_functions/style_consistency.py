@@ -27,7 +27,7 @@ from audioforge.reward_functions.fingerprint import copy_similarity, fingerprint
 from audioforge.reward_functions.score import Score, unscored
 from audioforge.utils.spectral_analysis import Features
 
-COPY_FROM = 0.90
+COPY_FROM = 0.88
 """Fingerprint correlation at which copying begins, unless the references are as similar
 themselves."""
 _LEAST_NEAR = 0.6
@@ -49,8 +49,16 @@ class ReferenceSet:
 
 
 def reference_set(references: Sequence[Features]) -> ReferenceSet | None:
-    """Measure a set; references that cannot be described are left out; None if none remains."""
-    described = [(f, d) for f in references if (d := describe(f)) is not None]
+    """Measure a set; None if nothing remains of it.
+
+    References that cannot be described are left out, and so are repeats: two of the same would say
+    that members of this set are as alike as copies.
+    """
+    unlike: dict[bytes, tuple[Features, np.ndarray]] = {}
+    for features in references:
+        if (vector := describe(features)) is not None:
+            unlike.setdefault(vector.tobytes(), (features, vector))
+    described = list(unlike.values())
     if not described:
         return None
     vectors = np.array([family_model().style_vector(d) for _, d in described])
@@ -77,7 +85,7 @@ def score(
     mark = fingerprint(features)
     alike = max(copy_similarity(mark, other) for other in references.marks)
     near = ramp(distance, references.near + _FALL, references.near * 1.1)
-    original = ramp(alike, references.copy_from + 0.06, references.copy_from + 0.005)
+    original = ramp(alike, references.copy_from + 0.05, references.copy_from + 0.005)
     reason = (
         f"distance {distance:.2f} to the nearest references, which lie {references.near:.2f} apart"
     )

@@ -44,12 +44,12 @@ def mutant(whole: bytes, number: int) -> bytes:
 
 
 def read_mutants(task: tuple[str, str, range]) -> tuple[Counter[str], int]:
-    """Read mutants by number: how many were read, refused or unclear, and the peak memory in MB.
+    """Read mutants by number: how many were read, refused or unclear, and the MB they cost.
 
     Anything but a ValueError breaks the process, and so the test.
     """
     container, folder, numbers = task
-    whole, outcomes = base(container), Counter[str]()
+    whole, outcomes, before = base(container), Counter[str](), peak_mb()
     path = Path(folder) / f"mutant.{container.lower()}"
     for number in numbers:
         path.write_bytes(mutant(whole, number))
@@ -60,7 +60,7 @@ def read_mutants(task: tuple[str, str, range]) -> tuple[Counter[str], int]:
             outcomes["refused" if clear else "unclear"] += 1
         else:
             outcomes["read"] += 1
-    return outcomes, peak_mb()
+    return outcomes, peak_mb() - before
 
 
 def read_one(path: str) -> tuple[str, int]:

@@ -1,7 +1,6 @@
 import json
 import math
 import sys
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -58,59 +57,6 @@ def test_half_and_nine_tenths_of_quality_are_quartiles_of_real_music(real_report
     assert np.percentile(quality, 75) == pytest.approx(0.9, abs=0.08)
 
 
-def bases():
-    real = signals.real_music()
-    return [signals.mix(), *real[::6]]
-
-
-@pytest.mark.parametrize("gain_db", [-20, 3])
-def test_gain_changes_no_part_but_level(gain_db):
-    for base in bases():
-        room = 10 ** (-3 / 20) / np.abs(base.samples).max()
-        plain = Audio(base.samples * room * 0.7, base.sample_rate)
-        moved = Audio(plain.samples * 10 ** (gain_db / 20), base.sample_rate)
-        a, b = (JUDGE.judge([x], BRIEF)[0].parts for x in (plain, moved))
-        assert abs(a["audio_quality"].value - b["audio_quality"].value) < 0.02
-        assert abs(a["prompt_alignment"].value - b["prompt_alignment"].value) < 0.02
-
-
-def test_polarity_and_side_swap_change_nothing():
-    for base in bases():
-        plain = JUDGE.judge([base], BRIEF)[0].total
-        for samples in (-base.samples, base.samples[::-1]):
-            assert JUDGE.judge([Audio(samples, base.sample_rate)], BRIEF)[0].total == pytest.approx(
-                plain, abs=1e-4
-            )
-
-
-def test_a_small_shift_changes_little():
-    for base in bases():
-        plain = JUDGE.judge([base], BRIEF)[0].total
-        for seconds in (0.01, 0.037):
-            cut = Audio(base.samples[:, round(seconds * base.sample_rate) :], base.sample_rate)
-            assert JUDGE.judge([cut], BRIEF)[0].total == pytest.approx(plain, abs=0.05)
-
-
-def test_a_clip_is_judged_alike_alone_and_in_any_group():
-    clips = [signals.mix(), signals.white(), signals.mix(seed=8), signals.kicks()]
-    together = [r.total for r in JUDGE.judge(clips, BRIEF)]
-    turned = [r.total for r in JUDGE.judge(clips[::-1], BRIEF)][::-1]
-    assert together == [JUDGE.judge([c], BRIEF)[0].total for c in clips] == turned
-
-
-def test_more_noise_never_scores_higher_and_silence_appended_neither():
-    base = signals.mix()
-    noise = np.random.default_rng(3).standard_normal(base.samples.shape)
-    totals = [
-        JUDGE.judge([Audio(base.samples + level * noise, base.sample_rate)], BRIEF)[0].total
-        for level in (0, 0.005, 0.03, 0.2)
-    ]
-    assert all(a >= b - 0.01 for a, b in pairwise(totals))
-    assert totals[-1] < totals[0] - 0.15
-    longer = Audio(np.pad(base.samples, ((0, 0), (0, 4 * base.samples.shape[1]))), base.sample_rate)
-    assert score(longer).total < score(base).total
-
-
 def test_the_asked_family_scores_far_above_others_at_both_formats():
     rng = np.random.default_rng(2)
     for name in ("techno", "piano", "laser", "waves", "chords"):
@@ -163,19 +109,6 @@ def test_raising_one_part_never_lowers_the_total(values, index, higher):
     assert (
         geometric_mean((v, 1.0) for v in raised) >= geometric_mean((v, 1.0) for v in values) - 1e-12
     )
-
-
-@given(
-    st.integers(1, 20_000),
-    st.integers(1, 3),
-    st.sampled_from([8_000, 16_000, 44_100]),
-    st.integers(0, 2**31),
-)
-@settings(max_examples=25, deadline=None)
-def test_any_short_clip_gets_a_total_in_range(size, channels, rate, seed):
-    samples = np.random.default_rng(seed).standard_normal((channels, size)) * 10.0 ** (seed % 7 - 5)
-    assert in_range(JUDGE.judge([Audio(samples, rate)], BRIEF)[0])
-    assert in_range(score(Audio(samples, rate)))
 
 
 def test_score_takes_arrays_tensors_paths_and_text(tmp_path):

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import signals
 
-from audioforge.reward_functions.gates import gates
-from audioforge.utils.audio_processing import Audio
+from audioforge.reward_functions.cuts import cut_strength
+from audioforge.reward_functions.description import describe
+from audioforge.reward_functions.gates import gates, music_gates
+from audioforge.utils.audio_processing import Audio, resample
 from audioforge.utils.spectral_analysis import Features
 
 
@@ -50,3 +52,27 @@ def test_every_real_clip_passes():
         pytest.skip("no real audio here")
     shut = [name for name, _, _, audio in signals.real_clips() if opening(audio) < 0.85]
     assert shut == []
+
+
+def of_music(audio):
+    features = Features(audio)
+    return {gate.name: gate.value for gate in music_gates(features, describe(features))}
+
+
+def test_blocks_of_two_pieces_are_heard_as_pieced_together_and_one_piece_is_not():
+    spliced = signals.spliced(signals.mix(), signals.mix(seed=40))
+    assert of_music(signals.mix())["pieced together"] > 0.9
+    assert of_music(spliced)["pieced together"] < 0.5
+    assert cut_strength(Features(signals.saw_drone())) < 2
+
+
+def test_real_music_mostly_has_the_texture_of_music_and_noise_and_voices_have_not():
+    clips = signals.real_music()[::4]
+    if clips:
+        assert np.median([of_music(clip)["unlike music"] for clip in clips]) > 0.9
+    for made in (signals.pink(), signals.triad(), signals.stereo(signals.spoken())):
+        assert of_music(made)["unlike music"] < 0.3
+
+
+def test_a_clip_that_cannot_be_described_is_not_paid_in_full_as_music():
+    assert of_music(resample(signals.mix(), 8_000))["not described"] < 1

@@ -75,6 +75,14 @@ def test_a_copy_of_real_music_is_found_and_other_music_is_not():
     assert np.percentile(strangers, 95) < 0.8
 
 
+def test_a_reference_given_twice_does_not_make_copying_legitimate():
+    own = [Features(clip("melody", 60 + i)) for i in (0, 1, 2, 1)]
+    known = style_consistency.reference_set(own)
+    assert known is not None
+    assert len(known.marks) == 3
+    assert style_consistency.score(Features(clip("melody", 61)), known).value < 0.1
+
+
 def test_similarity_is_symmetric():
     a, b = (fingerprint(Features(clip("melody", s))) for s in (1, 2))
     assert copy_similarity(a, b) == pytest.approx(copy_similarity(b, a), abs=0.02)

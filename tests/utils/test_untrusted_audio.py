@@ -125,8 +125,8 @@ def test_two_thousand_mutants_of_each_format_crash_nothing(tmp_path, container):
     with Lanes(read_mutants, workers=1, limit_seconds=240) as lanes:
         lanes.start((container, str(tmp_path), range(MUTANTS)))
         ((_, answer),) = lanes.finished()
-    outcomes, peak_mb = answer
+    outcomes, cost_mb = answer
     assert outcomes.total() == MUTANTS
     assert not outcomes["unclear"]
     assert outcomes["refused"] > 50
-    assert peak_mb < 1_000
+    assert cost_mb < 1_000

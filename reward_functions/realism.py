@@ -1,0 +1,102 @@
+"""Realism: does a clip's texture lie with music, or with spoiled and made-up sound?
+
+One margin on 171 numbers, the description (`description.py`) and the descriptors of naturalness
+(`naturalness.py`): weighted least squares on a Gaussian kernel between music and some sixty kinds
+of damage and imitation (`fit_realism.py`). What counts is not those kinds but that unseen ones are
+found too; `levels` are therefore percentiles of music judged by models that had not heard it.
+
+Range:   margin about -1 for spoiled or made-up sound, 1 for music; a gate in [0.05, 1].
+Source:  own fit; a realism term against collapse after GAPT (2511.17879).
+Blind to: what the mid signal up to 7.2 kHz does not show; taste; damage subtler than what was
+learned.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from audioforge.reward_functions.committed import committed
+from audioforge.reward_functions.curves import through
+from audioforge.reward_functions.naturalness import descriptors
+from audioforge.utils.spectral_analysis import Features
+
+QUANTILES = (10, 25, 50)
+"""Percentiles of unseen music that are stored as `levels`."""
+FLOOR = 0.05
+
+
+class Realism(NamedTuple):
+    """A fitted model."""
+
+    middle: np.ndarray
+    spread: np.ndarray
+    """Mean and standard deviation of each number, [D]."""
+    centres: np.ndarray
+    """Scaled textures the kernel compares with, [centres, D]."""
+    coefficients: np.ndarray
+    """[centres]."""
+    width: float
+    """Of the kernel, in units of the square root of D."""
+    levels: tuple[float, ...]
+    """Margins of unseen music at QUANTILES."""
+
+    def kernel(self, scaled: np.ndarray) -> np.ndarray:
+        """Return the likeness of scaled textures, [rows, D], to the centres: [rows, centres]."""
+        centres = self.centres.astype(np.float64)
+        distance = (
+            (scaled**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * scaled @ centres.T
+        ) / scaled.shape[1]
+        return np.exp(-np.maximum(distance, 0) / self.width**2)
+
+    def margins(self, textures: np.ndarray) -> np.ndarray:
+        """Return the margin of textures, [rows, D]: [rows]."""
+        scaled = ((textures - self.middle) / self.spread).clip(-3, 3)
+        return self.kernel(scaled) @ self.coefficients
+
+    def save(self, path: Path) -> None:
+        """Write the model as an npz file."""
+        stored: dict[str, Any] = {k: np.asarray(v) for k, v in self._asdict().items()}
+        np.savez_compressed(path, **stored)
+
+
+@cache
+def realism_model() -> Realism:
+    """Load the committed model.
+
+    Raises:
+        FileNotFoundError: it is missing; the message names the command that makes it.
+    """
+    path = committed("realism.npz", "python -m audioforge.reward_functions.fit_realism")
+    with path.open("rb") as file, np.load(file) as stored:
+        values = {name: stored[name] for name in Realism._fields}
+    return Realism(
+        **values | {"width": float(values["width"]), "levels": tuple(map(float, values["levels"]))}
+    )
+
+
+def texture(features: Features, description: np.ndarray) -> np.ndarray:
+    """Return the numbers the model reads, float64 [D], finite."""
+    measured = np.array(list(descriptors(features).values()))
+    return np.concatenate([description, np.nan_to_num(measured)])
+
+
+def realism(features: Features, description: np.ndarray) -> tuple[float, float]:
+    """Judge a clip.
+
+    Args:
+        features: a clip that is not silent.
+        description: `describe(features)`.
+
+    Returns:
+        The value in [FLOOR, 1] and the margin: 1 from the median of unseen music on, 0.8 at its
+        25th percentile, 0.5 at the 10th, FLOOR where spoiled clips lie.
+    """
+    model = realism_model()
+    margin = float(model.margins(texture(features, description)[None])[0])
+    low, quarter, middle = model.levels
+    knots = ((-1.0, FLOOR), (low, 0.5), (quarter, 0.8), (middle, 1.0))
+    return through(margin, knots), margin
