@@ -7,6 +7,8 @@ phase that is smeared a little.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import minimum_filter1d
@@ -122,13 +124,20 @@ def smear(f: Features) -> Fault:
 
 def _tiles(power: np.ndarray, frames: int, rate: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the spread of power in each tile of so many frames, and its mean, [tiles, bands]."""
-    count = len(power) // frames
-    step = rate / (2 * (power.shape[1] - 1))
-    edges = np.round(np.arange(0, min(_TILES_TO_HZ, 0.45 * rate), _TILE_HZ) / step).astype(int)
-    power = power[: count * frames, : edges[-1]]
-    cells = frames * np.diff(edges)
-    sums = [
-        np.add.reduceat(p, edges[:-1], axis=1).reshape(count, frames, cells.size).sum(1) / cells
-        for p in (power, power * power)
-    ]
-    return np.log(sums[1] / (sums[0] ** 2 + 1e-20) + 1e-9), sums[0]
+    inside = _bands(power.shape[1], rate)
+    count, width = len(power) // frames, inside.shape[0]
+    power = power[: count * frames, :width]
+    cells = frames * inside.sum(0)
+    mean, squares = (
+        (p @ inside).reshape(count, frames, cells.size).sum(1) / cells for p in (power, power**2)
+    )
+    return np.log(squares / (mean**2 + 1e-20) + 1e-9), mean
+
+
+@lru_cache(maxsize=16)
+def _bands(bins: int, rate: int) -> np.ndarray:
+    """Return which band of _TILE_HZ each bin belongs to, as ones, float32 [bins used, bands]."""
+    step = rate / (2 * (bins - 1))
+    edges = np.round(np.arange(0, min(_TILES_TO_HZ, 0.45 * rate), _TILE_HZ) / step)
+    at = np.arange(edges[-1])[:, None]
+    return ((at >= edges[:-1]) & (at < edges[1:])).astype(np.float32)
