@@ -83,7 +83,7 @@ def _onsets(f: Features) -> np.ndarray:
 
 def _texture(f: Features) -> np.ndarray:
     """Flatness and line share, weighted by level; fine spectral peaks per quarter."""
-    weight = f.power.sum(1) * f.active + 1e-12
+    weight = f.frame_power * f.active + 1e-12
     weight = np.sqrt(weight / weight.sum())
     weight /= weight.sum()
     flat, line = f.frame_flatness_db, f.line_share
@@ -91,7 +91,7 @@ def _texture(f: Features) -> np.ndarray:
     spreads = [np.sqrt(weight @ (flat - means[0]) ** 2), np.sqrt(weight @ (line - means[1]) ** 2)]
     crests = []
     for low, high in ((60, 400), (400, 1300), (1300, 3600), (3600, 7200)):
-        inside = f.power[:, (f.hz >= low) & (f.hz < high)]
+        inside = f.between(low, high)
         crests.append(weight @ (10 * np.log10((inside.max(1) + 1e-10) / (inside.mean(1) + 1e-10))))
     fine = 10 * np.log10(f.spectrum[(f.hz > 60) & (f.hz < 7200)] + 1e-12)
     rough = np.abs(np.diff(fine)).mean()
@@ -107,7 +107,7 @@ def _motion(f: Features) -> np.ndarray:
     centroid, width, level = centroid[active], width[active], f.level_db[active]
     time = np.linspace(-1, 1, len(centroid))
     step = np.diff(centroid)
-    energy = f.power.sum(1)
+    energy = f.frame_power
     where = energy @ np.linspace(0, 1, len(energy)) / (energy.sum() + 1e-12)
     spread = np.percentile(f.level_db, 95) - np.percentile(f.level_db, (75, 50, 25, 10))
     return np.array([

@@ -106,7 +106,7 @@ def music_gates(features: Features, description: np.ndarray | None) -> tuple[Gat
 
 
 def _dc_share(features: Features) -> float:
-    alternating = float((features.centred.astype(np.float64) ** 2).mean())
+    alternating = float(np.square(features.centred).mean(dtype=np.float64))
     return features.dc**2 / (features.dc**2 + alternating + 1e-12)
 
 

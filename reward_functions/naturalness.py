@@ -94,7 +94,7 @@ def naturalness(features: Features, bands: Profile) -> Naturalness:
 def descriptors(f: Features) -> dict[str, float]:
     """Measure the fourteen descriptors of a clip that is not silent."""
     active = f.active if f.active.sum() >= 8 else np.ones(len(f.active), bool)
-    power = f.power.sum(1)[active]
+    power = f.frame_power[active]
     weight = np.sqrt(power) / (np.sqrt(power).sum() + 1e-12)
     smooth = _smoothed(f.mel, 5)[active]
     db = 10 * np.log10(np.maximum(smooth, smooth.max() * 1e-5))
@@ -109,8 +109,8 @@ def descriptors(f: Features) -> dict[str, float]:
         "slow_movement_db": _slow_movement(f),
         "level_range_db": float(np.percentile(logs, 95) - np.percentile(logs, 10)),
         "crest_db": float(
-            20 * np.log10(np.abs(f.sound).max() + 1e-9)
-            - 10 * np.log10((f.sound.astype(np.float64) ** 2).mean() + 1e-12)
+            20 * np.log10(max(f.sound.max(), -f.sound.min()) + 1e-9)
+            - 10 * np.log10(np.square(f.sound).mean(dtype=np.float64) + 1e-12)
         ),
         "occupied_bands": float(np.exp(-(shape * np.log(shape + 1e-12)).sum())),
         "centroid_band": float(shape @ np.arange(BANDS)),
@@ -171,7 +171,7 @@ def _noise_like_share(f: Features, active: np.ndarray) -> float:
     The power of a bin of stationary noise is exponentially distributed, so the log of its mean lies
     Euler's 0.577 above the mean of its log; steady tones give 0 and music more.
     """
-    inside = f.power[:, (f.hz > 100) & (f.hz < 7_000)][active]
+    inside = f.between(100, 7_000)[active]
     if len(inside) < 50:
         return float("nan")
     floor = inside.max() * 1e-9 + 1e-14

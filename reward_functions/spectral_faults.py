@@ -126,11 +126,10 @@ def _tiles(power: np.ndarray, frames: int, rate: int) -> tuple[np.ndarray, np.nd
     """Return the spread of power in each tile of so many frames, and its mean, [tiles, bands]."""
     inside = _bands(power.shape[1], rate)
     count, width = len(power) // frames, inside.shape[0]
-    power = power[: count * frames, :width]
+    tiles = power[: count * frames, :width].reshape(count, frames, width)
     cells = frames * inside.sum(0)
-    mean, squares = (
-        (p @ inside).reshape(count, frames, cells.size).sum(1) / cells for p in (power, power**2)
-    )
+    mean = tiles.sum(1) @ inside / cells
+    squares = np.einsum("tfb,tfb->tb", tiles, tiles) @ inside / cells
     return np.log(squares / (mean**2 + 1e-20) + 1e-9), mean
 
 

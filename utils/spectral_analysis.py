@@ -68,8 +68,11 @@ class Features:
         samples = self.audio.samples[:, : int(MAX_SECONDS * self.audio.sample_rate)]
         if self.finite_share < 1:
             samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
-        samples = np.clip(samples, -1e3, 1e3)
-        samples = np.where(np.abs(samples) < 1e-20, np.float32(0), samples)
+        level = np.abs(samples)
+        if level.max(initial=0.0) > 1e3:
+            samples = np.clip(samples, -1e3, 1e3)
+        if ((level < 1e-20) & (level > 0)).any():  # subnormal samples cost a hundredfold
+            samples = np.where(level < 1e-20, np.float32(0), samples)
         if samples.shape[0] > 2:
             samples = np.stack([samples[0::2].mean(0), samples[1::2].mean(0)])
         audio = Audio(samples, self.audio.sample_rate)
@@ -83,18 +86,17 @@ class Features:
     @cached_property
     def dc(self) -> float:
         """Largest absolute channel mean, full scale 1."""
+        return float(np.abs(self._means).max(initial=0.0))
+
+    @cached_property
+    def _means(self) -> np.ndarray:
         samples = self.clean.samples
-        return float(np.abs(samples.mean(1, dtype=np.float64)).max()) if samples.size else 0.0
+        return samples.mean(1, dtype=np.float64) if samples.size else np.zeros(len(samples))
 
     @cached_property
     def centred(self) -> np.ndarray:
         """The clip without DC, float32 [channels, time]."""
-        samples = self.clean.samples
-        return (
-            samples - samples.mean(1, keepdims=True, dtype=np.float64).astype(np.float32)
-            if samples.size
-            else samples
-        )
+        return self.clean.samples - self._means[:, None].astype(np.float32)
 
     @cached_property
     def peak(self) -> float:
@@ -121,7 +123,7 @@ class Features:
     @cached_property
     def mid(self) -> np.ndarray:
         """Average of the channels of the analysed copy, float32 [time]."""
-        return self.sound.mean(0)
+        return self.sound[0] if len(self.sound) == 1 else (self.sound[0] + self.sound[1]) / 2
 
     @cached_property
     def side(self) -> np.ndarray | None:
@@ -141,7 +143,8 @@ class Features:
     @cached_property
     def mel(self) -> np.ndarray:
         """Power in 64 mel bands between 40 and 7 200 Hz, float32 [frames, 64]."""
-        return self.power @ mel_weights(self.rate, self.power.shape[1])
+        weights = mel_weights(self.rate, self.power.shape[1])
+        return self.power[:, : len(weights)] @ weights
 
     @cached_property
     def mel_db(self) -> np.ndarray:
@@ -150,9 +153,14 @@ class Features:
         return 10 * np.log10(np.maximum(self.mel, top * 1e-7))
 
     @cached_property
+    def frame_power(self) -> np.ndarray:
+        """Power of each frame, [frames]."""
+        return self.power.sum(1)
+
+    @cached_property
     def level_db(self) -> np.ndarray:
         """Level of each frame in dB, [frames]; -120 for digital silence."""
-        return 10 * np.log10(self.power.sum(1) + _TINY)
+        return 10 * np.log10(self.frame_power + _TINY)
 
     @cached_property
     def active(self) -> np.ndarray:
@@ -168,15 +176,21 @@ class Features:
     @cached_property
     def spectrum(self) -> np.ndarray:
         """Mean power spectrum over the clip, [bins]."""
-        return self.power.mean(0, dtype=np.float64)
+        total = np.ones(len(self.power), np.float32) @ self.power
+        return total.astype(np.float64) / len(self.power)
 
     @cached_property
     def frame_flatness_db(self) -> np.ndarray:
         """Flatness of each frame up to 7.2 kHz, in dB: 0 for white noise's mean, -60 for a sine."""
-        inside = self.power[:, (self.hz > LOW_HZ) & (self.hz < HIGH_HZ)]
-        top = inside.max(1, keepdims=True) + _TINY
-        logs = np.log10(np.maximum(inside, top * 1e-9) + _TINY).mean(1)
-        return 10 * (logs - np.log10(inside.mean(1) + _TINY))
+        inside = self.between(LOW_HZ, HIGH_HZ)
+        top = inside.max(1, keepdims=True) + np.float32(_TINY)
+        logs = np.log(np.maximum(inside, top * np.float32(1e-9)) + np.float32(_TINY)).mean(1)
+        return 10 / np.log(10) * (logs - np.log(inside.mean(1) + _TINY))
+
+    def between(self, low_hz: float, high_hz: float) -> np.ndarray:
+        """The part of `power` in the bins from `low_hz` to below `high_hz`: a view."""
+        first, end = np.searchsorted(self.hz, (low_hz, high_hz))
+        return self.power[:, first:end]
 
     @cached_property
     def line_share(self) -> np.ndarray:
@@ -184,7 +198,7 @@ class Features:
         width = self.power.shape[1]
         best = self.power.argmax(1).clip(2, width - 3)
         near = np.take_along_axis(self.power, best[:, None] + np.arange(-2, 3), axis=1)
-        return near.sum(1) / (self.power.sum(1) + np.float32(_TINY))
+        return near.sum(1) / (self.frame_power + np.float32(_TINY))
 
     @cached_property
     def long_power(self) -> np.ndarray:
@@ -195,7 +209,8 @@ class Features:
     @cached_property
     def chroma(self) -> np.ndarray:
         """Energy per pitch class of `long_power`, [windows, 12], C first."""
-        return np.sqrt(self.long_power) @ chroma_weights(self.rate, self.long_power.shape[1])
+        weights = chroma_weights(self.rate, self.long_power.shape[1])
+        return np.sqrt(self.long_power[:, : len(weights)]) @ weights
 
     @cached_property
     def side_share(self) -> float:
@@ -257,25 +272,35 @@ def stft_power(
 
 @lru_cache(maxsize=16)
 def mel_weights(rate: int, bins: int) -> np.ndarray:
-    """Return triangular weights, float32 [bins, 64]; bands above Nyquist are empty."""
+    """Return triangular weights, float32 [bins up to HIGH_HZ, 64].
+
+    Bands above Nyquist are empty.
+    """
     edges = 700 * (np.geomspace(1 + LOW_HZ / 700, 1 + HIGH_HZ / 700, BANDS + 2) - 1)
     hz = np.arange(bins) * rate / (2 * (bins - 1))
     width = np.maximum(np.diff(edges), rate / (2 * (bins - 1)))
     up = (hz[:, None] - edges[1:-1] + width[:-1]) / width[:-1]
     down = (edges[1:-1] + width[1:] - hz[:, None]) / width[1:]
-    return np.maximum(np.minimum(up, down), 0).astype(np.float32)
+    return _filled(np.maximum(np.minimum(up, down), 0))
 
 
 @lru_cache(maxsize=16)
 def chroma_weights(rate: int, bins: int) -> np.ndarray:
-    """Return weights that fold 65 to 2 100 Hz onto pitch classes, float32 [bins, 12], C first."""
+    """Return weights that fold 65 to 2 100 Hz onto pitch classes, C first.
+
+    float32 [bins up to there, 12].
+    """
     hz = np.arange(bins) * rate / (2 * (bins - 1))
     inside = (hz > 65) & (hz < 2_100)
     pitch = 69 + 12 * np.log2(np.where(inside, hz, 440) / 440)
     apart = (pitch[:, None] - np.arange(12) + 6) % 12 - 6
     octave_weight = np.exp(-0.5 * ((pitch - 60) / 15) ** 2)
-    weights = np.exp(-0.5 * (apart / 0.35) ** 2) * (inside * octave_weight)[:, None]
-    return weights.astype(np.float32)
+    return _filled(np.exp(-0.5 * (apart / 0.35) ** 2) * (inside * octave_weight)[:, None])
+
+
+def _filled(weights: np.ndarray) -> np.ndarray:
+    """Cut the bins after the last one that counts, and return float32."""
+    return weights[: int(np.flatnonzero(weights.any(1))[-1]) + 1].astype(np.float32)
 
 
 @lru_cache(maxsize=16)

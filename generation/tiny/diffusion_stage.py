@@ -8,6 +8,7 @@ ships.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,8 @@ def train(
     """Train on latents [clips, channels, frames] already divided by the latent scale; resumes."""
     model.to(device).train()
     model.pretransform.eval()
+    if shutil.which("c++") or device == "cuda":
+        model.model.model.transformer.compile()  # a fifth faster; the weights keep their names
     trained = _Trained(model).to(device)
 
     def step_loss(step: int) -> torch.Tensor:
