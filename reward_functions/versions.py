@@ -20,7 +20,10 @@ _NOT_JUDGING = (
 )
 _NOT_JUDGING_KINDS = ("calibrate", "fit_", "redteam")
 _ELSEWHERE = {
-    "audioforge.utils": ("audio_processing.py", "spectral_analysis.py"),
+    "audioforge.utils": (
+        *("audio_processing.py", "loudness.py"),
+        *("spectral_analysis.py", "spectral_shapes.py"),
+    ),
     "audioforge.data": ("brief.py", "families.py", "wording.py"),
 }
 _LIBRARIES = ("numpy", "scipy", "soundfile", "soxr")

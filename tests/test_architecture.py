@@ -18,7 +18,9 @@ ROOMS = {
 UTILS = {
     "__init__",
     "audio_processing",
+    "loudness",
     "spectral_analysis",
+    "spectral_shapes",
     "prompt_templates",
     "parameter_optimizer",
     "wandb_logger",

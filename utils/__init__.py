@@ -1,7 +1,9 @@
 """Shared by all rooms, importing none of them; a closed list.
 
 - audio_processing: Audio, bounded reading, writing, hashing
+- loudness: LUFS after ITU-R BS.1770-4
 - spectral_analysis: features of a clip, measured once
+- spectral_shapes: what is read from power spectra, of arrays or tensors
 - prompt_templates: safe filling of message templates
 - wandb_logger: metrics to a JSONL file always, to W&B where there is one
 """

@@ -9,27 +9,35 @@ and a 44.1 kHz stereo clip of one sound give nearly the same numbers. Bands end 
 same reason; what lies above is measured relative to the clip's own Nyquist frequency.
 
 Conventions: power spectra are per frame, rows are frames; dB are 10 log10 of power.
-Source: loudness after ITU-R BS.1770-4 (two-stage K-weighting, absolute and relative gates).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, signal
+from scipy import fft
 
 from audioforge.utils.audio_processing import Audio, resample
+from audioforge.utils.loudness import integrated_lufs
+from audioforge.utils.spectral_shapes import BANDS as BANDS
+from audioforge.utils.spectral_shapes import (
+    HIGH_HZ,
+    LOW_HZ,
+    bin_hz,
+    bins_between,
+    chroma_weights,
+    flatness_db,
+    line_share,
+    mel_weights,
+)
 
 FRAME_HZ = 100
 """Frames per second."""
 FRAME_SECONDS = 2048 / 44_100
-BANDS = 64
-LOW_HZ, HIGH_HZ = 40.0, 7_200.0
-"""Range of the mel bands, inside what a 16 kHz clip can hold."""
 TARGET_LUFS = -20.0
 """Loudness of the copy that is analysed."""
 MAX_RATE_HZ = 48_000
@@ -111,19 +119,19 @@ class Features:
     @cached_property
     def lufs(self) -> float:
         """Integrated loudness in LUFS; -inf for silence. Clips under 0.4 s are one block."""
-        return _integrated_lufs(self.centred, self.rate)
+        return integrated_lufs(self.centred, self.rate)
 
     @cached_property
     def sound(self) -> np.ndarray:
         """The analysed copy at TARGET_LUFS, float32 [channels, time]; zeros for silence."""
         if self.lufs < SILENCE_LUFS - 40:
             return np.zeros_like(self.centred)
-        return self.centred * np.float32(10 ** ((TARGET_LUFS - self.lufs) / 20))
+        return self.centred * target_gain(self.lufs)
 
     @cached_property
     def mid(self) -> np.ndarray:
         """Average of the channels of the analysed copy, float32 [time]."""
-        return self.sound[0] if len(self.sound) == 1 else (self.sound[0] + self.sound[1]) / 2
+        return mid_of(self.sound)
 
     @cached_property
     def side(self) -> np.ndarray | None:
@@ -138,7 +146,7 @@ class Features:
     @cached_property
     def hz(self) -> np.ndarray:
         """Frequency of each bin."""
-        return np.arange(self.power.shape[1]) * self.rate / (2 * (self.power.shape[1] - 1))
+        return bin_hz(self.rate, self.power.shape[1])
 
     @cached_property
     def mel(self) -> np.ndarray:
@@ -182,29 +190,22 @@ class Features:
     @cached_property
     def frame_flatness_db(self) -> np.ndarray:
         """Flatness of each frame up to 7.2 kHz, in dB: 0 for white noise's mean, -60 for a sine."""
-        inside = self.between(LOW_HZ, HIGH_HZ)
-        top = inside.max(1, keepdims=True) + np.float32(_TINY)
-        logs = np.log(np.maximum(inside, top * np.float32(1e-9)) + np.float32(_TINY)).mean(1)
-        return 10 / np.log(10) * (logs - np.log(inside.mean(1) + _TINY))
+        return flatness_db(self.between(LOW_HZ, HIGH_HZ))
 
     def between(self, low_hz: float, high_hz: float) -> np.ndarray:
         """The part of `power` in the bins from `low_hz` to below `high_hz`: a view."""
-        first, end = np.searchsorted(self.hz, (low_hz, high_hz))
-        return self.power[:, first:end]
+        return self.power[:, bins_between(self.hz, low_hz, high_hz)]
 
     @cached_property
     def line_share(self) -> np.ndarray:
         """Share of each frame's power within two bins of its strongest bin, [frames]."""
-        width = self.power.shape[1]
-        best = self.power.argmax(1).clip(2, width - 3)
-        near = np.take_along_axis(self.power, best[:, None] + np.arange(-2, 3), axis=1)
-        return near.sum(1) / (self.frame_power + np.float32(_TINY))
+        return line_share(self.power, self.frame_power)
 
     @cached_property
     def long_power(self) -> np.ndarray:
         """Power spectra of windows of 0.19 s every 0.1 s, float32 [windows, bins]."""
-        size = fast_length(0.186 * self.rate)
-        return stft_power(self.mid, self.rate, size=size, hop=self.rate // 10)
+        size, hop = long_layout(self.rate)
+        return stft_power(self.mid, self.rate, size=size, hop=hop)
 
     @cached_property
     def chroma(self) -> np.ndarray:
@@ -229,6 +230,16 @@ class Features:
         return float(abs(10 * np.log10(left / right)))
 
 
+def target_gain(lufs: float) -> np.float32:
+    """Return the factor that brings a clip of this loudness to TARGET_LUFS."""
+    return np.float32(10 ** ((TARGET_LUFS - lufs) / 20))
+
+
+def mid_of(sound: Any) -> Any:
+    """Return the average of one or two channels; array or tensor [channels, ...] to [...]."""
+    return sound[0] if len(sound) == 1 else (sound[0] + sound[1]) / 2
+
+
 def fast_length(samples: float) -> int:
     """Return the next length from `samples` on that transforms fast."""
     return int(fft.next_fast_len(round(samples), real=True) or 1)
@@ -242,6 +253,21 @@ def spectra(rows: np.ndarray, size: int | None = None) -> NDArray[np.complex64]:
 def hann(size: int) -> np.ndarray:
     """Return a periodic Hann window, float32 [size]; its sum is size / 2."""
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
+
+
+def analysis_window(size: int) -> np.ndarray:
+    """Return the window of `stft_power`, float32 [size]: Hann, scaled to sum to 1."""
+    return hann(size) * np.float32(2 / size)
+
+
+def frame_layout(rate: int) -> tuple[int, int]:
+    """Return samples per frame and between frames of `Features.power`."""
+    return fast_length(FRAME_SECONDS * rate), max(round(rate / FRAME_HZ), 1)
+
+
+def long_layout(rate: int) -> tuple[int, int]:
+    """Return samples per window and between windows of `Features.long_power`."""
+    return fast_length(0.186 * rate), rate // 10
 
 
 def stft_power(
@@ -258,85 +284,13 @@ def stft_power(
     Returns:
         float32 [frames, size // 2 + 1], at least one frame; a full-scale sine has power near 1/4.
     """
-    size = size or fast_length(FRAME_SECONDS * rate)
-    hop = hop or max(round(rate / FRAME_HZ), 1)
+    usual = frame_layout(rate)
+    size, hop = size or usual[0], hop or usual[1]
     padded = np.pad(mono, size // 2 + 1)
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
-    window = hann(size) * np.float32(2 / size)
+    window = analysis_window(size)
     out = np.empty((len(frames), size // 2 + 1), np.float32)
     for start in range(0, len(frames), 256):
         found = spectra(frames[start : start + 256] * window)
         out[start : start + 256] = 2 * (found.real**2 + found.imag**2)
     return out
-
-
-@lru_cache(maxsize=16)
-def mel_weights(rate: int, bins: int) -> np.ndarray:
-    """Return triangular weights, float32 [bins up to HIGH_HZ, 64].
-
-    Bands above Nyquist are empty.
-    """
-    edges = 700 * (np.geomspace(1 + LOW_HZ / 700, 1 + HIGH_HZ / 700, BANDS + 2) - 1)
-    hz = np.arange(bins) * rate / (2 * (bins - 1))
-    width = np.maximum(np.diff(edges), rate / (2 * (bins - 1)))
-    up = (hz[:, None] - edges[1:-1] + width[:-1]) / width[:-1]
-    down = (edges[1:-1] + width[1:] - hz[:, None]) / width[1:]
-    return _filled(np.maximum(np.minimum(up, down), 0))
-
-
-@lru_cache(maxsize=16)
-def chroma_weights(rate: int, bins: int) -> np.ndarray:
-    """Return weights that fold 65 to 2 100 Hz onto pitch classes, C first.
-
-    float32 [bins up to there, 12].
-    """
-    hz = np.arange(bins) * rate / (2 * (bins - 1))
-    inside = (hz > 65) & (hz < 2_100)
-    pitch = 69 + 12 * np.log2(np.where(inside, hz, 440) / 440)
-    apart = (pitch[:, None] - np.arange(12) + 6) % 12 - 6
-    octave_weight = np.exp(-0.5 * ((pitch - 60) / 15) ** 2)
-    return _filled(np.exp(-0.5 * (apart / 0.35) ** 2) * (inside * octave_weight)[:, None])
-
-
-def _filled(weights: np.ndarray) -> np.ndarray:
-    """Cut the bins after the last one that counts, and return float32."""
-    return weights[: int(np.flatnonzero(weights.any(1))[-1]) + 1].astype(np.float32)
-
-
-@lru_cache(maxsize=16)
-def k_weighting(rate: int) -> np.ndarray:
-    """Return the two-stage K-weighting filter of BS.1770-4 at a sample rate, as sections [2, 6]."""
-    sections = []
-    for kind, hz, q in (
-        ("shelf", 1681.974450955533, 0.7071752369554196),
-        ("high", 38.13547087602444, 0.5003270373238773),
-    ):
-        k = np.tan(np.pi * min(hz / rate, 0.49))
-        norm = 1 + k / q + k * k
-        if kind == "shelf":
-            high = 10 ** (3.999843853973347 / 20)
-            middle = high**0.4996667741545416
-            first, last = high + middle * k / q + k * k, high - middle * k / q + k * k
-            b = np.array([first, 2 * (k * k - high), last]) / norm
-        else:
-            b = np.array([1.0, -2.0, 1.0])
-        sections.append([*b, 1.0, 2 * (k * k - 1) / norm, (1 - k / q + k * k) / norm])
-    return np.array(sections)
-
-
-def _integrated_lufs(samples: np.ndarray, rate: int) -> float:
-    """Gate and integrate K-weighted loudness over all channels, each with weight 1."""
-    if samples.shape[1] == 0 or not samples.any():
-        return -np.inf
-    weighted = np.asarray(signal.sosfilt(k_weighting(rate), samples, axis=1))
-    hop = max(round(0.1 * rate), 1)  # a block is four hops: 0.4 s, three quarters shared
-    if weighted.shape[1] < 4 * hop:
-        hop = max(weighted.shape[1] // 4, 1)
-    pieces = weighted[:, : weighted.shape[1] // hop * hop].reshape(len(weighted), -1, hop)
-    energy = np.einsum("cth,cth->t", pieces, pieces)
-    blocks = np.convolve(energy, np.ones(min(4, energy.size)), "valid") / (4 * hop)
-    loud = blocks[-0.691 + 10 * np.log10(blocks + 1e-30) > -70]
-    if loud.size == 0:
-        return float(-0.691 + 10 * np.log10(max(blocks.max(), 1e-30)))
-    relative = -0.691 + 10 * np.log10(loud.mean()) - 10
-    return float(-0.691 + 10 * np.log10(loud[-0.691 + 10 * np.log10(loud) > relative].mean()))
