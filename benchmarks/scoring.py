@@ -8,7 +8,9 @@ package with a brief that asks for tempo, key, loop and brightness. Both begin w
 `first_call_s` is a fresh process's first score without its imports, `import_s` those imports.
 `rss_growth_mb` is how far the peak memory of a warm process rises over 2 000 more clips.
 `two_process_scaling` compares the clips per second of two processes with those of one; it needs two
-idle cores. There is no GPU path: `gpu_clips_per_s` is null.
+idle cores. `gpu_clips_per_s` is `CombinedReward(device="cuda").judge`, all of it, on groups of 64
+such clips after a warm-up; `gpu_cpu_largest_difference` is the largest difference of a total from
+the same clips judged with numpy. Both are null where torch sees no CUDA device.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from rich.progress import track
 
 from audioforge.data.brief import Brief
 from audioforge.generation.synth import render
-from audioforge.reward_functions import score
+from audioforge.reward_functions import CombinedReward, score
 from audioforge.utils.audio_processing import Audio, flac_bytes
 
 RATE, SECONDS = 44_100, 10.0
@@ -174,6 +176,32 @@ def in_processes(count: int, clips: int) -> float:
     return sum(clips / (ended - began) for began, ended in spans)
 
 
+def on_gpu(groups: int, size: int) -> dict[str, float | None]:
+    """Judge groups of different clips on a CUDA device, and the last one with numpy too."""
+    if not cuda_name():
+        return {"gpu_clips_per_s": None, "gpu_cpu_largest_difference": None}
+    sound, gains = mix().samples, np.linspace(0.2, 1.0, size)
+    clips = [Audio(gain * np.roll(sound, 977 * i, 1), RATE) for i, gain in enumerate(gains)]
+    batched = CombinedReward(device="cuda")
+    reports = batched.judge(clips, BRIEF)
+    began = time.perf_counter()
+    for _ in track(range(groups), "groups on the GPU"):
+        reports = batched.judge(clips, BRIEF)
+    took = time.perf_counter() - began
+    numpys = CombinedReward().judge(clips, BRIEF)
+    apart = [abs(one.total - two.total) for one, two in zip(reports, numpys, strict=True)]
+    return {"gpu_clips_per_s": groups * size / took, "gpu_cpu_largest_difference": max(apart)}
+
+
+def cuda_name() -> str | None:
+    """Return the name of the CUDA device that torch would use, or None."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
 def main() -> None:
     """Measure and report."""
     benchmark = Benchmark(__doc__)
@@ -194,7 +222,8 @@ def main() -> None:
             "rss_clips": many,
             "two_process_scaling": together / float(np.mean(alone)),
             "clips_per_s_one_process": float(np.mean(alone)),
-            "gpu_clips_per_s": None,
+            **on_gpu(*((1, 4) if given.quick else (5, 64))),
+            "gpu": cuda_name(),
             "load_average": os.getloadavg()[0],
             "cores": os.cpu_count(),
         }
