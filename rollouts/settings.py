@@ -61,6 +61,9 @@ class EnvSettings(BaseModel):
         default="", description=f"Run folder; empty: {', '.join(FOLDERS.values())} by command"
     )
     rewards_file: str = Field(default="", description="YAML with weights; empty for the defaults")
+    reward_device: str = Field(
+        default="cpu", description="Where clips are measured: cpu, or cuda for a group in batches"
+    )
     w_quality: float | None = _weight("audio quality")
     w_style: float | None = _weight("style consistency")
     w_alignment: float | None = _weight("prompt alignment")
@@ -116,18 +119,23 @@ class EnvSettings(BaseModel):
             command: "process" ends after `total_steps` groups, "serve" does not end, and "evaluate"
                 records nothing.
             policy: name of the language model.
+
+        Raises:
+            ValueError: the rewards file is broken, or `reward_device` is not there.
         """
         names = ("targets_file", "split", "categories", "run_seed", "group_size", "model", "device")
         reward = self.reward_config()
         by_category = {category: dict(weights) for category, weights in reward.by_category.items()}
         plugins = {name: vars(spec) for name, spec in reward.plugins.items()}
         drawn = self.model_dump(include={"temperature", "max_answer_tokens"})
+        device = {} if self.reward_device == "cpu" else {"device": self.reward_device}
+        told = {**reward.weights, "by_category": by_category, **plugins, **device}
         return SessionConfig(
             **{name: getattr(self, name) for name in names},
             out=Path(self.out or FOLDERS[command]),
-            reward=CombinedReward(reward),
+            reward=CombinedReward(reward, self.reward_device),
             policy=policy,
             groups=self.total_steps if command == "process" else None,
             record=command != "evaluate",
-            fixed={**drawn, "reward": {**reward.weights, "by_category": by_category, **plugins}},
+            fixed={**drawn, "reward": told},
         )

@@ -71,6 +71,16 @@ def test_a_weight_that_is_set_holds_in_every_category():
     )
 
 
+def test_the_device_of_the_rewards_is_set_and_told_where_it_is_not_the_cpu():
+    from audioforge.rollouts.settings import EnvSettings
+
+    batched = EnvSettings(reward_device="cpu:0").session_config("process", "policy")
+    assert (batched.reward.device, batched.fixed["reward"]["device"]) == ("cpu:0", "cpu:0")
+    assert "device" not in EnvSettings().session_config("process", "policy").fixed["reward"]
+    with pytest.raises(ValueError, match="'cuda:99' is not there"):
+        EnvSettings(reward_device="cuda:99").session_config("process", "policy")
+
+
 def test_drawn_tokens_and_logprobs_come_from_the_server(make_env, tokenizer):
     env = make_env("vllm")
     (payload,) = collected(env)
