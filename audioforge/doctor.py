@@ -95,6 +95,7 @@ def _backends() -> Iterator[Finding]:
 def _rewards() -> Iterator[Finding]:
     from audioforge.data.families import CATEGORIES
     from audioforge.data.references import reference_files
+    from audioforge.data.word_meaning import INSTALL, meaning_folder
     from audioforge.reward_functions import REWARDS
 
     for name in REWARDS:
@@ -103,6 +104,9 @@ def _rewards() -> Iterator[Finding]:
     facts = ", ".join(f"{n} {c}" for c, n in counts.items())
     missing = "" if all(counts.values()) else "python -m audioforge.generation.render_references"
     yield Finding("reward", "style references", not missing, facts, missing)
+    there = meaning_folder() is not None
+    facts = "installed, used where asked for" if there else "optional, not installed"
+    yield Finding("reward", "meaning of free words", there, facts, "" if there else INSTALL)
 
 
 def _policies(base_url: str) -> Iterator[Finding]:

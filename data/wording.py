@@ -10,13 +10,26 @@ the `synth` backend, which takes prompts like any other.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from audioforge.data.brief import NOTES, Brief
 from audioforge.data.families import CATEGORIES, FAMILIES, Category
+from audioforge.data.free_words import (
+    UNCHECKED,
+    Asked,
+    Meaning,
+    asked_by,
+    in_order,
+    join_parts,
+    look_up,
+    negations,
+    word_table,
+)
 
 CATEGORY_WORDS: dict[Category, tuple[str, ...]] = {
     "drums": ("drum loop", "drums", "beat", "percussion"),
@@ -140,48 +153,97 @@ class Reading:
     """Brief fields by name; those not mentioned are absent."""
     negated: tuple[str, ...] = ()
     """Words the text forbids ("no drums", "without reverb")."""
+    unchecked: tuple[str, ...] = ()
+    """Claims understood that no field holds: "wide", or "brightness of a part"."""
 
 
+_BOUND = r"(?:over|under|above|below|than|least|most|beyond)\s{1,3}"
 _BPM = re.compile(
-    r"\b(\d{2,3}(?:\.\d{1,2})?)\s{0,3}-?bpm\b|\bbpm\s{0,3}[:=]?\s{0,3}(\d{2,3})\b|\btempo\s{0,3}(?:of\s{1,3})?(\d{2,3})\b"
+    r"\b(?:(\d{2,3})\s{0,2}(?:-|to|and)\s{0,2})?(\d{2,3}(?:\.\d{1,2})?)"
+    r"\s{0,3}-?(?:bpm|beats per minute)\b|\bbpm\s{0,3}[:=]?\s{0,3}(\d{2,3})\b"
+    r"|\btempo\s{0,3}(?:of\s{1,3})?(\d{2,3})\b"
 )
+_BOUNDED_BPM = re.compile(_BOUND + r"\d{2,3}(?:\.\d{1,2})?\s{0,3}-?(?:bpm|beats per minute)\b")
 _KEY = re.compile(r"\b([a-g])\s{0,2}(#|sharp|b|flat)?\s{0,2}(major|minor|maj|min)\b")
-_SECONDS = re.compile(r"\b(?!\d0s\b)(\d{1,3}(?:\.\d{1,3})?)\s{0,2}(?:s|sec|secs|seconds?)\b")
-_NEGATION = re.compile(
-    r"\b(?:no|not|without|never|avoid)\s{1,3}(?:an?\s{1,3}|any\s{1,3})?([a-z0-9]{2,20})"
+_SECONDS = re.compile(
+    r"\b(?!\d0s\b)(\d{1,4}(?:\.\d{1,3})?)\s{0,2}(s|secs?|seconds?|ms|milliseconds?|minutes?)\b"
 )
+_UNITS = {"s": 1.0, "ms": 0.001, "mil": 0.001, "minute": 60.0}
 _FLATS = {"d": "C#", "e": "D#", "g": "F#", "a": "G#", "b": "A#", "c": "B", "f": "E"}
 MAX_TEXT = 4_000
 """Characters read; the rest of a longer text is ignored."""
 
 
-def read_text(text: str) -> Reading:
-    """Read brief fields out of free text by rule; linear time, never raises.
+def read_text(text: str, meaning: Meaning | None = None) -> Reading:
+    """Read brief fields out of free text by rule; linear time, and never raises without `meaning`.
 
-    A later mention of tone overrides an earlier one; a word after a negation counts as forbidden
-    and not as asked. Nothing is guessed: what is not said is absent.
+    A later mention of tone overrides an earlier one, apart from words inside a family's name ("dark
+    drone, bright"). What is ruled out is asked at the other end of its scale, see `free_words.py`.
+    Of a text in parts ("first ..., then ..."), only what holds for the whole clip is asked. Nothing
+    is guessed: what is not said is absent.
+
+    Args:
+        text: anything.
+        meaning: puts words that no rule knows on ones that a rule knows, such as
+            `word_meaning.NearestWord()`.
+
+    Raises:
+        ImportError: only from `meaning`, when its files are missing.
     """
-    low = text[:MAX_TEXT].lower()
-    negated = tuple(m.group(1) for m in _NEGATION.finditer(low))
-    plain = _NEGATION.sub(" ", low).replace("clean mix", " ")
-    fields: dict[str, Any] = {}
-    if match := _BPM.search(plain):
-        bpm = float(next(g for g in match.groups() if g))
-        if 30 <= bpm <= 300:
-            fields["bpm"] = bpm
-    if match := _KEY.search(plain):
-        fields["key"] = _key_name(*match.groups())
-    if (match := _SECONDS.search(plain)) and 0 < float(match.group(1)) <= 190:
-        fields["seconds"] = float(match.group(1))
+    low = text[:MAX_TEXT].lower().replace("\u2019", "'").replace("clean mix", " ")
+    known = word_table(TONE_WORDS)
+    if meaning is not None:
+        strange = sorted({w for w in re.findall(r"[a-z]{3,20}", low)} - _plain_words())
+        strange = [word for word in strange if look_up(word, known) is None]
+        known |= {word: known[near] for word, near in meaning(strange).items()}
+    whole, parts = in_order(low, known)
+    first, *rest = [_read_part(part, known) for part in (whole, *parts)]
+    fields = join_parts(first.fields, [part.fields for part in rest])
+    if "category" not in fields:
+        fields.pop("family", None)
+    partial = sorted({n for part in (first, *rest) for n in part.fields} - set(fields))
+    return Reading(
+        fields,
+        tuple(word for part in (first, *rest) for word in part.negated),
+        (*(w for w in UNCHECKED if _mentions(low, w)), *(f"{n} of a part" for n in partial)),
+    )
+
+
+@lru_cache(maxsize=1)
+def _plain_words() -> frozenset[str]:
+    """Words that the rules read, or read past, without a table of tones."""
+    return frozenset(vocabulary()) | frozenset(UNCHECKED)
+
+
+def _read_part(text: str, known: Mapping[str, Asked]) -> Reading:
+    plain, ruled_out = negations(text)
+    fields = _numbers(plain)
     if re.search(r"\bloop", plain):
         fields["loop"] = True
-    for (name, value), words in TONE_WORDS.items():
-        if any(_mentions(plain, word) for word in words):
-            fields[name] = value
-    fields |= _kind_of(plain)
-    if {"drums", "drum", "percussion", "beats"} & set(negated):
-        fields["percussion"] = False
-    return Reading(fields, negated)
+    kind, phrase = _kind_of(plain)
+    fields |= kind
+    fields |= asked_by(plain, ruled_out, known)
+    if phrase:
+        fields |= asked_by(plain.replace(phrase, " "), ruled_out, known)
+    return Reading(fields, tuple(negated.word for negated in ruled_out))
+
+
+def _numbers(text: str) -> dict[str, Any]:
+    """Read tempo (of a range the middle, of a bound nothing), key and length."""
+    fields: dict[str, Any] = {}
+    if match := _BPM.search(_BOUNDED_BPM.sub(" ", text)):
+        told = [float(group) for group in match.groups() if group]
+        bpm = sum(told) / len(told)
+        if 30 <= bpm <= 300:
+            fields["bpm"] = bpm
+    if match := _KEY.search(text):
+        fields["key"] = _key_name(*match.groups())
+    if match := _SECONDS.search(text):
+        unit = next(size for start, size in _UNITS.items() if match[2].startswith(start))
+        seconds = float(match[1]) * unit
+        if 0 < seconds <= 190:
+            fields["seconds"] = seconds
+    return fields
 
 
 def tempo_of(text: str) -> float:
@@ -201,18 +263,19 @@ def _key_name(note: str, accidental: str | None, mode: str) -> str:
     return f"{tonic} {'major' if mode.startswith('maj') else 'minor'}"
 
 
-def _kind_of(text: str) -> dict[str, str]:
-    """Name family and category: the longest family phrase wins, then the category."""
+def _kind_of(text: str) -> tuple[dict[str, str], str]:
+    """Name family and category, and the phrase: the longest family phrase, then the category."""
     phrases = [
-        (len(w), f.name)
+        (len(w), f.name, w)
         for f in FAMILIES.values()
         for w in (*f.words, f.name)
         if _mentions(text, w)
     ]
     if phrases:
-        family = max(phrases)[1]
-        return {"family": family, "category": FAMILIES[family].category}
+        _, family, phrase = max(phrases)
+        return {"family": family, "category": FAMILIES[family].category}, phrase
     for category in CATEGORIES:
-        if any(_mentions(text, w) for w in (*CATEGORY_WORDS[category], category)):
-            return {"category": category}
-    return {}
+        for word in (*CATEGORY_WORDS[category], category):
+            if _mentions(text, word):
+                return {"category": category}, word
+    return {}, ""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from audioforge.data.brief import Brief
+from audioforge.data.free_words import Meaning
 from audioforge.data.wording import read_text
 from audioforge.reward_functions.combined_reward import CombinedReward
 from audioforge.reward_functions.config import RewardConfig
-from audioforge.reward_functions.score import RewardReport
+from audioforge.reward_functions.score import CheckOutcome, RewardReport
 from audioforge.utils.audio_processing import MAX_CHANNELS, Audio, read_audio
 
 if TYPE_CHECKING:
@@ -77,6 +80,7 @@ def score(
     *,
     sample_rate: int = 44_100,
     config: RewardConfig | None = None,
+    meaning: Meaning | None = None,
 ) -> RewardReport:
     """Judge one clip, with or without a brief.
 
@@ -87,19 +91,35 @@ def score(
         references: the style set.
         sample_rate: of arrays and tensors, in Hz.
         config: other weights.
+        meaning: puts words of a text that no rule knows on ones that a rule knows, such as
+            `data.word_meaning.NearestWord()`; none unless given.
+
+    What a text says that no check can hear is among the report's checks as "not checked".
     """
     audio = as_audio(sound, sample_rate)
     known = [as_audio(reference, sample_rate) for reference in references]
-    return CombinedReward(config).judge([audio], as_brief(brief, audio.seconds), references=known)[
-        0
-    ]
+    compiled = as_brief(brief, audio.seconds, meaning)
+    (report,) = CombinedReward(config).judge([audio], compiled, references=known)
+    if not isinstance(brief, str) or compiled is None:
+        return report
+    return replace(report, checks=(*report.checks, *unchecked_claims(brief)))
 
 
-def as_brief(brief: Brief | str | None, seconds: float) -> Brief | None:
+def as_brief(
+    brief: Brief | str | None, seconds: float, meaning: Meaning | None = None
+) -> Brief | None:
     """Compile free text to a Brief, `seconds` long unless it says so; None if it names no sound."""
     if not isinstance(brief, str):
         return brief
-    fields: dict[str, Any] = dict(read_text(brief).fields)
+    fields: dict[str, Any] = dict(read_text(brief, meaning).fields)
     if "category" not in fields:
         return None
     return Brief(**{"seconds": min(max(seconds, 0.1), 190.0), **fields})
+
+
+def unchecked_claims(text: str) -> tuple[CheckOutcome, ...]:
+    """Return what a text says that was understood and that no check can hear, as not checked."""
+    return tuple(
+        CheckOutcome("word", claim, math.nan, 0.0, f"{claim}: not checked, nothing here hears it")
+        for claim in read_text(text).unchecked
+    )

@@ -24,7 +24,13 @@ _ELSEWHERE = {
         *("audio_processing.py", "loudness.py"),
         *("spectral_analysis.py", "spectral_shapes.py"),
     ),
-    "audioforge.data": ("brief.py", "families.py", "wording.py"),
+    "audioforge.data": (
+        "brief.py",
+        "families.py",
+        "free_words.py",
+        "word_meaning.py",
+        "wording.py",
+    ),
 }
 _LIBRARIES = ("numpy", "scipy", "soundfile", "soxr")
 
