@@ -90,7 +90,7 @@ def compare_sets(a: Path, b: Path, asked: Asked, pairing: bool) -> None:
     targets = _targets(asked.targets)
     listed = [list_files([side], asked.brief or None, targets) for side in (a, b)]
     sides = [
-        ScoredSet(side, [*_shown(files, (), asked.workers, described=True)])
+        ScoredSet(side, [*_shown(files, (), asked.workers)])
         for side, files in zip((a, b), listed, strict=True)
     ]
     told = compare(*sides, pairing=pairing)
@@ -116,9 +116,7 @@ def _targets(source: str) -> dict[str, Target] | None:
     return {target.id: target for target in found or load_targets(source)}
 
 
-def _shown(
-    listed: Sequence[Listed], known: Sequence[FileScore], workers: int, described: bool = False
-) -> Iterator[Scored]:
+def _shown(listed: Sequence[Listed], known: Sequence[FileScore], workers: int) -> Iterator[Scored]:
     """Judge with a progress bar: rate, time left, mean so far."""
     # Each worker has one core: threads of the linear algebra would only get in each other's way.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -126,7 +124,7 @@ def _shown(
     total, count = 0.0, 0
     with _bar() as bar:
         task = bar.add_task("files", total=len(listed), rate="", mean="")
-        for scored in score_files(listed, known, workers=workers, described=described):
+        for scored in score_files(listed, known, workers=workers):
             yield scored
             if scored.row.total is not None:
                 total, count = total + scored.row.total, count + 1

@@ -2,8 +2,8 @@
 
 Measures the naturalness descriptors on real clips (a folder with manifest.json and its audio) and
 on made ones (<category>/<family>-<n>.flac, such as the evaluation references or
-`benchmarks/render_labelled.py`), and writes `calibration.json`: a band per descriptor and the
-percentiles of raw quality, for music as a whole and for each category.
+`benchmarks/render_labelled.py`), and writes `calibration.json`: a band per descriptor for music as
+a whole and for each category.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rich.progress import track
 from audioforge.data.families import CATEGORIES, FAMILIES
 from audioforge.reward_functions.audio_quality import raw_quality
 from audioforge.reward_functions.faults import faults
-from audioforge.reward_functions.naturalness import DESCRIPTORS, Profile, descriptors, naturalness
+from audioforge.reward_functions.naturalness import DESCRIPTORS, descriptors, naturalness
 from audioforge.utils.audio_processing import Audio, read_audio
 from audioforge.utils.spectral_analysis import Features
 
@@ -43,6 +43,9 @@ _LEAST_SLACK = {
 }  # fmt: skip
 """Least distance from full marks to none: about what a shift by some milliseconds moves a
 descriptor."""
+_MARGIN = 0.3
+"""How far beyond the range of the clips a band ends, in units of that range. Narrower bands told
+music from music by what is ordinary; damage could then move a clip inside."""
 
 
 def profiles_of(clip: Mapping[str, Any]) -> tuple[str, ...]:
@@ -83,38 +86,42 @@ def made_clips(folder: Path, most: int) -> list[tuple[str, Path]]:
     ]
 
 
-def band(
-    values: np.ndarray, low: float, high: float, margin: float
-) -> tuple[float, float, float, float]:
-    """Return 1 between two percentiles and 0 from `margin` widths beyond the extremes on."""
-    least, one_low, one_high, most = np.nanpercentile(values, (1, low, high, 99))
-    width = max(most - least, 1e-3)
-    return (least - margin * width, one_low, one_high, most + margin * width)
+def band(values: np.ndarray, slack: float) -> tuple[float, float, float, float]:
+    """Return 1 where the values lie, and 0 from _MARGIN times their range beyond it on.
+
+    Args:
+        values: of one descriptor; nan where it could not be measured.
+        slack: least distance from full marks to none.
+    """
+    least, most = float(np.nanmin(values)), float(np.nanmax(values))
+    margin = max(_MARGIN * (most - least), slack)
+    return (least - margin, least, most, most + margin)
 
 
 def fit_profile(rows: list[tuple[str, Features]], category: str) -> dict[str, object]:
-    """Fit the bands and quality percentiles of one kind; "real" and "made" clips count alike."""
+    """Fit the bands of one kind; "real" and "made" clips count alike.
+
+    What quality its clips then have as multiplied is told too, at the 5th, 25th, 75th and 97th
+    percentile.
+    """
     table = {
         name: [descriptors(f) for origin, f in rows if origin == name] for name in ("real", "made")
     }
     bands = {}
-    # Music is ranked, so its bands are narrow; a category spans unlike sounds: only a fence.
-    inner = (15, 85, 0.12) if category == "music" else (2, 98, 0.3)
     for d in DESCRIPTORS:
         each = [
-            band(np.array([row[d] for row in table[origin]]), *inner)
+            band(np.array([row[d] for row in table[origin]]), _LEAST_SLACK[d])
             for origin in ("real", "made")
             if len(table[origin]) >= 5
         ]
-        bands[d] = [
+        bands[d] = (
             min(b[0] for b in each),
             min(b[1] for b in each),
             max(b[2] for b in each),
             max(b[3] for b in each),
-        ]
-    draft = Profile({k: tuple(v) for k, v in bands.items()}, (0, 0, 0, 0))
+        )
     kind = None if category == "music" else category
-    raw = [raw_quality(faults(f), naturalness(f, draft), kind) for _, f in rows]
+    raw = [raw_quality(faults(f), naturalness(f, bands), kind) for _, f in rows]
     quality = np.percentile(raw, (5, 25, 75, 97))
     return {
         "bands": {k: [round(float(x), 4) for x in v] for k, v in bands.items()},

@@ -32,7 +32,7 @@ def inverted(f: Features) -> Fault:
     """Share of the energy that vanishes when the channels are added."""
     share = f.side_share
     words = f"{100 * share:.0f} % of the energy vanishes in mono"
-    return Fault("inverted channel", share, 0.2 + 0.8 * ramp(share, 0.85, 0.48), words)
+    return Fault("inverted channel", share, 0.2 + 0.8 * ramp(share, 0.85, 0.6), words)
 
 
 def delayed_channel(f: Features) -> Fault:

@@ -31,17 +31,9 @@ _TONE_KNOTS = ((-0.8, 0.0), (-0.25, 0.25), (0.0, 0.5), (0.3, 0.85), (0.6, 1.0))
 _STRUCK = tuple(f.name for f in FAMILIES.values() if f.percussive)
 
 
-def compile_checks(
-    features: Features, brief: Brief, description: np.ndarray | None = None
-) -> tuple[CheckOutcome, ...]:
-    """Check every asked field apart from the length, which technical_characteristics judges.
-
-    Args:
-        features: the clip.
-        brief: what was asked.
-        description: `describe(features)` if already known.
-    """
-    described = describe(features) if description is None else description
+def compile_checks(features: Features, brief: Brief) -> tuple[CheckOutcome, ...]:
+    """Check every asked field apart from the length, which technical_characteristics judges."""
+    described = features.once(describe)
     asked = brief.asked()
     return tuple(_CHECKS[name](features, brief, described) for name in _CHECKS if name in asked)
 

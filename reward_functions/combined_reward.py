@@ -4,8 +4,8 @@ One zero sinks the total, no part can buy another, and raising a part never lowe
 that cannot judge is left out, its weight spread over the others, and it stays in the report as
 unscored.
 
-Range:   [0, 1]; 0 when a gate is shut. Around 0.5 a clip is as good as the lower quarter of real
-         clips and passes its checks barely; 0.9 is the upper quarter and a full pass.
+Range:   [0, 1]; 0 when a gate is shut. 0.9 and more: no fault and every check passed; around 0.5:
+         as damaged as one real clip in ten, or a check failed.
 Source:  constraints with ceilings instead of sums: 2310.04373; see `docs/rewards.md`.
 """
 
@@ -29,7 +29,6 @@ from audioforge.reward_functions.batched_features import measured_in_batches, to
 from audioforge.reward_functions.checks import compile_checks
 from audioforge.reward_functions.config import PARTS, RewardConfig
 from audioforge.reward_functions.curves import geometric_mean
-from audioforge.reward_functions.description import describe
 from audioforge.reward_functions.gates import Gate, gates, music_gates
 from audioforge.reward_functions.plugins import Plugin, load_plugin
 from audioforge.reward_functions.score import RewardReport, Score, unscored
@@ -74,7 +73,7 @@ class CombinedReward:
             audios: the clips.
             brief: what was asked; None judges only what needs no brief.
             references: the style set of the target, if any.
-            recent: `creativity_vector`s of the policy's earlier clips.
+            recent: vectors of the policy's earlier clips, from their reports.
             duplicates: per clip, the index of the first clip identical to it (its own if none);
                 such clips share one report. Empty for none.
 
@@ -105,8 +104,8 @@ class CombinedReward:
             return enumerate(map(Features, audios))
         return measured_in_batches(audios, self.device)
 
-    def creativity_vector(self, audio: Audio) -> np.ndarray:
-        """Return the vector by which later clips will be compared with this one, [D]."""
+    def vector(self, audio: Audio) -> np.ndarray | None:
+        """Return the vector a report on this clip would hold, [D], without judging it."""
         return creativity.vector(Features(audio))
 
     def _one(
@@ -121,25 +120,22 @@ class CombinedReward:
         weights = self.config.weights_for(brief.category if brief else None)
         if opening == 0:
             return _shut(preconditions)
-        described = describe(features)
         if brief is None:
-            of_music = music_gates(features, described)
+            of_music = music_gates(features)
             preconditions = (*preconditions, *of_music)
             opening *= math.prod(gate.value for gate in of_music)
-        checks = compile_checks(features, brief, described) if brief else ()
+        checks = compile_checks(features, brief) if brief else ()
         quality = audio_quality.score(features, brief.category if brief else None)
+        vector = creativity.vector(features)
         parts = {
             "audio_quality": quality,
             "prompt_alignment": prompt_alignment.join(checks)
             if brief
             else unscored("no brief to judge against"),
-            "style_consistency": style_consistency.score(features, known, described),
+            "style_consistency": style_consistency.score(features, known),
             "technical_characteristics": technical_characteristics.score(features, brief),
             "creativity": creativity.score(
-                creativity.vector(features, described),
-                recent,
-                known.vectors if known else None,
-                quality.value,
+                vector, recent, known.vectors if known else None, quality.value
             ),
         }
         parts |= {
@@ -158,6 +154,7 @@ class CombinedReward:
             checks=checks,
             weights=shares,
             disagreement=float(np.std([parts[name].value for name in shares])) if shares else 0.0,
+            vector=vector,
         )
 
     def _loaded_plugins(self) -> dict[str, Plugin]:

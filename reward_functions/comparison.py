@@ -63,11 +63,10 @@ class ScoredSet:
     @cached_property
     def by_place(self) -> dict[tuple[str, str], np.ndarray]:
         """Style vectors [D] of the clips that can be described, by the place of their rows."""
-        model = family_model()
         return {
-            scored.row.place: model.style_vector(scored.description)
+            scored.row.place: scored.vector
             for scored in sorted(self.scored, key=lambda scored: scored.row.place)
-            if scored.description is not None
+            if scored.vector is not None
         }
 
     @property

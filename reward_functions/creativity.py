@@ -28,15 +28,17 @@ QUALITY_FLOOR = 0.5
 _FULL_DISTANCE = 0.8
 
 
-def vector(features: Features, description: np.ndarray | None = None) -> np.ndarray:
-    """Return the creativity vector of a clip, float64 [D]; zeros where it cannot be described."""
-    described = describe(features) if description is None else description
-    model = family_model()
-    return np.zeros(model.mean.size) if described is None else model.style_vector(described)
+def vector(features: Features) -> np.ndarray | None:
+    """Return the style vector of a clip, float64 [D]; None where it cannot be described."""
+    described = features.once(describe)
+    return None if described is None else family_model().style_vector(described)
 
 
 def score(
-    own: np.ndarray, recent: Sequence[np.ndarray], references: np.ndarray | None, quality: float
+    own: np.ndarray | None,
+    recent: Sequence[np.ndarray],
+    references: np.ndarray | None,
+    quality: float,
 ) -> Score:
     """Score the novelty of a clip.
 
@@ -46,10 +48,9 @@ def score(
         references: vectors of the style set, [references, D], or None.
         quality: the clip's audio_quality, in [0, 1].
     """
-    if not own.any():
+    if own is None:
         return unscored("too short or too narrow to compare")
-    others = [np.asarray(r) for r in recent if np.any(r)]
-    near_recent = min((float(np.linalg.norm(own - r)) for r in others), default=float("inf"))
+    near_recent = min((float(np.linalg.norm(own - r)) for r in recent), default=float("inf"))
     near_reference = (
         float(np.linalg.norm(references - own, axis=1).min())
         if references is not None and len(references)
@@ -62,8 +63,8 @@ def score(
     fresh = 0.2 + 0.8 * ramp(nearest, 0.05, _FULL_DISTANCE)
     value = fresh * ramp(quality, QUALITY_FLOOR / 2, QUALITY_FLOOR)
     words = (
-        f"nearest of {len(others)} recent clips at distance {near_recent:.2f}"
-        if others
+        f"nearest of {len(recent)} recent clips at distance {near_recent:.2f}"
+        if recent
         else f"nearest reference at distance {near_reference:.2f}"
     )
     if quality < QUALITY_FLOOR:

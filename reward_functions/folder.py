@@ -22,7 +22,6 @@ import numpy as np
 
 from audioforge.data.brief import Brief
 from audioforge.reward_functions.combined_reward import CombinedReward
-from audioforge.reward_functions.description import describe
 from audioforge.reward_functions.file_score import FAILED, SCORED, UNREADABLE, FileScore
 from audioforge.reward_functions.lanes import Broken, Lanes
 from audioforge.reward_functions.listing import Listed
@@ -30,7 +29,6 @@ from audioforge.reward_functions.score import RewardReport
 from audioforge.reward_functions.scoring import as_brief
 from audioforge.reward_functions.versions import library_versions, scorer_version
 from audioforge.utils.audio_processing import Audio, read_audio
-from audioforge.utils.spectral_analysis import Features
 
 _CHUNK = 1 << 20
 _UNREAD = "no kind of sound was recognised in the brief, so it was not checked; "
@@ -42,8 +40,8 @@ class Scored(NamedTuple):
     row: FileScore
     fresh: bool
     """Whether it was judged now; False for a row known from before or from the same bytes."""
-    description: np.ndarray | None = None
-    """The clip as one vector, [D], if it was asked for and can be made."""
+    vector: np.ndarray | None = None
+    """The clip's style vector, [D]; None for rows known from before and where there is none."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,6 @@ class _Judging:
     listed: Listed
     row: FileScore
     """Everything that is known before the file is decoded."""
-    described: bool
 
 
 def score_files(
@@ -61,7 +58,6 @@ def score_files(
     known: Iterable[FileScore] = (),
     *,
     workers: int = 1,
-    described: bool = False,
 ) -> Iterator[Scored]:
     """Judge files, each against its own brief.
 
@@ -69,8 +65,6 @@ def score_files(
         listed: what to judge, see `listing.list_files`.
         known: rows of earlier runs; what they hold is not judged again, except what failed.
         workers: processes that decode and judge; 0 does it here, unprotected against crashes.
-        described: whether to describe each clip too, for `comparison.py`. Known rows have no
-            description.
 
     Yields:
         One Scored per entry, in the order in which they are ready.
@@ -93,7 +87,7 @@ def score_files(
                 while not lanes.free:
                     yield from _collected(lanes, settled, waiting)
                 waiting[row.key] = []
-                lanes.start(_Judging(one, row, described))
+                lanes.start(_Judging(one, row))
         while lanes.busy:
             yield from _collected(lanes, settled, waiting)
 
@@ -115,7 +109,7 @@ def _collected(
 def _for_another(scored: Scored, listed: Listed) -> Scored:
     """Give a row to another file with the same bytes and the same brief."""
     row = replace(scored.row, path=listed.shown, brief=listed.words, target=listed.target)
-    return Scored(row, False, scored.description)
+    return Scored(row, False, scored.vector)
 
 
 def _begun(listed: Listed) -> FileScore:
@@ -169,11 +163,7 @@ def _judge(task: _Judging) -> Scored:
     references = [_reference_audio(reference) for reference in listed.references]
     (report,) = CombinedReward().judge([audio], brief, references=references)
     unread = _UNREAD if listed.brief is not None and brief is None else ""
-    return Scored(
-        _told(task.row, audio, brief, report, unread),
-        True,
-        describe(Features(audio)) if task.described else None,
-    )
+    return Scored(_told(task.row, audio, brief, report, unread), True, report.vector)
 
 
 def _told(

@@ -17,6 +17,7 @@ import numpy as np
 
 from audioforge.reward_functions.curves import ramp
 from audioforge.reward_functions.cuts import cut_strength
+from audioforge.reward_functions.description import describe
 from audioforge.reward_functions.realism import realism
 from audioforge.utils.spectral_analysis import Features
 
@@ -84,12 +85,11 @@ def gates(features: Features, seconds_asked: float | None = None) -> tuple[Gate,
     )
 
 
-def music_gates(features: Features, description: np.ndarray | None) -> tuple[Gate, ...]:
+def music_gates(features: Features) -> tuple[Gate, ...]:
     """Measure the gates of a clip that is judged as music, without a brief.
 
     Args:
         features: a clip whose other gates are not shut.
-        description: `describe(features)`; None where it cannot be described.
     """
     cut = cut_strength(features)
     pieced = Gate(
@@ -97,7 +97,7 @@ def music_gates(features: Features, description: np.ndarray | None) -> tuple[Gat
         0.2 + 0.8 * ramp(cut, 2.7, 1.6),
         f"sound breaks off at once, strength {cut:.1f}, in music mostly under 1.6",
     )
-    if description is None:
+    if (description := features.once(describe)) is None:
         words = "too short or sampled too low for its texture to be compared with music"
         return (pieced, Gate("not described", 0.6, words))
     value, margin = realism(features, description)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
@@ -43,14 +42,9 @@ class Naturalness(NamedTuple):
     usual: str
 
 
-@dataclass(frozen=True)
-class Profile:
-    """What is usual for one kind of clip."""
-
-    bands: Mapping[str, tuple[float, float, float, float]]
-    """Per descriptor: value 0 at the first, 1 from the second to the third, 0 at the fourth."""
-    quality: tuple[float, float, float, float]
-    """Raw quality at the 5th, 25th, 75th and 97th percentile of the calibration clips."""
+Profile = Mapping[str, tuple[float, float, float, float]]
+"""What is usual for one kind of clip, per descriptor: value 0 at the first number, 1 from the
+second to the third, 0 at the fourth."""
 
 
 @cache
@@ -62,10 +56,7 @@ def profiles() -> dict[str, Profile]:
     """
     path = committed("calibration.json", "python -m audioforge.reward_functions.calibrate")
     stored = json.loads(path.read_text())["profiles"]
-    return {
-        name: Profile({k: tuple(v) for k, v in p["bands"].items()}, tuple(p["quality"]))
-        for name, p in stored.items()
-    }
+    return {name: {k: tuple(v) for k, v in p["bands"].items()} for name, p in stored.items()}
 
 
 def profile(category: str | None) -> Profile:
@@ -76,15 +67,15 @@ def profile(category: str | None) -> Profile:
 def naturalness(features: Features, bands: Profile) -> Naturalness:
     """Compare a clip with a profile; every descriptor outside its band multiplies the value."""
     values = {}
-    measured = descriptors(features)
+    measured = features.once(descriptors)
     for name, x in measured.items():
-        zero_low, one_low, one_high, zero_high = bands.bands[name]
+        zero_low, one_low, one_high, zero_high = bands[name]
         inside = (
             1.0 if math.isnan(x) else min(ramp(x, zero_low, one_low), ramp(x, zero_high, one_high))
         )
         values[name] = max(inside, _FLOOR)
     worst = min(values, key=lambda name: values[name])
-    _, low, high, _ = bands.bands[worst]
+    _, low, high, _ = bands[worst]
     product = math.exp(sum(math.log(v) for v in values.values()) / 3)
     return Naturalness(
         product, worst.replace("_", " "), measured[worst], f"{low:.3g} to {high:.3g}"

@@ -14,8 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from audioforge.data.brief import Brief
 from audioforge.reward_functions.checks import compile_checks
 from audioforge.reward_functions.curves import geometric_mean
@@ -27,11 +25,11 @@ _FLOOR = 0.04
 climb."""
 
 
-def score(features: Features, brief: Brief | None, description: np.ndarray | None = None) -> Score:
+def score(features: Features, brief: Brief | None) -> Score:
     """Check a clip against a brief and join the outcomes."""
     if brief is None:
         return unscored("no brief to judge against")
-    return join(compile_checks(features, brief, description))
+    return join(compile_checks(features, brief))
 
 
 def join(checks: Sequence[CheckOutcome]) -> Score:

@@ -80,7 +80,7 @@ def realism_model() -> Realism:
 
 def texture(features: Features, description: np.ndarray) -> np.ndarray:
     """Return the numbers the model reads, float64 [D], finite."""
-    measured = np.array(list(descriptors(features).values()))
+    measured = np.array(list(features.once(descriptors).values()))
     return np.concatenate([description, np.nan_to_num(measured)])
 
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
+
 
 class Score(NamedTuple):
     """One judgement."""
@@ -65,6 +67,9 @@ class RewardReport:
     """The weight each scored part had in the total; they sum to 1."""
     disagreement: float = 0.0
     """Standard deviation over the scored parts."""
+    vector: np.ndarray | None = field(default=None, compare=False)
+    """The clip's style vector, [D], for creativity and set distances; not part of the JSON. None
+    where a gate is shut or the clip cannot be described."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain types; nan becomes None."""

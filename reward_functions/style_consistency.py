@@ -56,7 +56,7 @@ def reference_set(references: Sequence[Features]) -> ReferenceSet | None:
     """
     unlike: dict[bytes, tuple[Features, np.ndarray]] = {}
     for features in references:
-        if (vector := describe(features)) is not None:
+        if (vector := features.once(describe)) is not None:
             unlike.setdefault(vector.tobytes(), (features, vector))
     described = list(unlike.values())
     if not described:
@@ -70,11 +70,9 @@ def reference_set(references: Sequence[Features]) -> ReferenceSet | None:
     return ReferenceSet(vectors, marks, near, max(COPY_FROM, *alike, 0.0) if alike else COPY_FROM)
 
 
-def score(
-    features: Features, references: ReferenceSet | None, description: np.ndarray | None = None
-) -> Score:
+def score(features: Features, references: ReferenceSet | None) -> Score:
     """Score one clip against a measured set of references."""
-    described = describe(features) if description is None else description
+    described = features.once(describe)
     if references is None:
         return unscored("no references to compare with")
     if described is None:

@@ -114,21 +114,29 @@ def stutter(f: Features) -> Fault:
     if not len(found.product):
         return Fault("stutter", 0.0, 1.0, "too short to stutter")
     similarity = found.similarity()
-    tone, note = (_places(similarity, span, found.rate) for span in (_TONE, _NOTE))
+    note = _places(similarity, _NOTE, found.rate)
     places = _places(similarity, _STUTTER, found.rate) - np.maximum(note, 0)
-    for window in np.flatnonzero(found.loud() & (tone < 3)):
-        if _copied(f, similarity[window], int(window), found.rate):
-            places[window] = _COPIED
+    places[f.once(copied)] = _COPIED
     places = np.sort(np.where(found.loud(), places, 0.0))
     severity = float(places[-max(round(0.15 * places.size), 1) :].min())
     words = f"pieces repeat exactly, to {severity:.1f} decimal places"
-    return Fault("stutter", severity, 0.08 + 0.92 * ramp(severity, 3.8, 2.0), words)
+    return Fault("stutter", severity, 0.02 + 0.98 * ramp(severity, 3.8, 2.0), words)
 
 
 def _places(similarity: np.ndarray, lags: tuple[float, float], rate: float) -> np.ndarray:
     """Return the decimal places of the best correlation in a span of lags, [windows]."""
     best = similarity[:, round(lags[0] * rate) : round(lags[1] * rate)].max(1)
     return -np.log10(np.maximum(1 - best, 1e-5))
+
+
+def copied(f: Features) -> np.ndarray:
+    """Return which half seconds are followed by their own samples, bool [windows]."""
+    found = f.once(self_correlation)
+    similarity = found.similarity()
+    told = found.loud() & (_places(similarity, _TONE, found.rate) < 3)
+    for window in np.flatnonzero(told):
+        told[window] = _copied(f, similarity[window], int(window), found.rate)
+    return told
 
 
 def _copied(f: Features, similarity: np.ndarray, window: int, rate: float) -> bool:
@@ -156,10 +164,13 @@ def repetition(f: Features) -> Fault:
     similarity = seconds.similarity()
     shortest, longest = (round(lag * found.rate) for lag in _NOTE)
     # Silence, and a steady tone, which repeats itself by nature, are left out.
-    kept = seconds.loud() & (similarity[:, shortest:longest].max(1) <= 0.99)
+    copies = f.once(copied)[:-1] & f.once(copied)[1:]
+    same = (similarity[:, longest:].max(1) > 0.9995) | copies
+    steady = similarity[:, shortest:longest].max(1) > 0.99
+    kept = seconds.loud() & (~steady | copies)
     if kept.sum() < 2:
         return Fault("repetition", 0.0, 1.0, "too little to compare")
-    share = float((similarity[kept, longest:].max(1) > 0.9995).mean())
+    share = float(same[kept].mean())
     return Fault(
         "repetition",
         share,

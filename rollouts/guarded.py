@@ -92,12 +92,12 @@ def judge_clips(
         if len(found) != len(audios):
             raise ValueError(f"the reward gave {len(found)} reports for {len(audios)} clips")
         reports = [gate(report) for report in found]
-        first = [
-            p
-            for p, (report, d) in enumerate(zip(reports, duplicates, strict=True))
-            if p == d and _sounds(report)
+        vectors = [
+            report.vector
+            for place, (report, first) in enumerate(zip(reports, duplicates, strict=True))
+            if place == first and isinstance(report, RewardReport) and report.total > 0
         ]
-        return Verdict(reports, [reward.creativity_vector(audios[place]) for place in first])
+        return Verdict(reports, [vector for vector in vectors if vector is not None])
 
     return _guarded("scoring", judge)
 
@@ -130,10 +130,6 @@ def _fits(made: Clip | Failure, request: GenerationRequest) -> Clip | Failure:
     return Failure(
         request, "crash", f"the backend answered this request with another {type(made).__name__}"
     )
-
-
-def _sounds(report: RewardReport | Broken) -> bool:
-    return isinstance(report, RewardReport) and report.total > 0
 
 
 @lru_cache(maxsize=64)

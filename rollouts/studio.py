@@ -47,8 +47,8 @@ class Judge(Protocol):
         """Judge one group's clips, one report each."""
         ...
 
-    def creativity_vector(self, audio: Audio) -> np.ndarray:
-        """Describe a clip for the memory of earlier ones."""
+    def vector(self, audio: Audio) -> np.ndarray | None:
+        """Return what a report on this clip would hold as its vector, without judging it."""
         ...
 
 
@@ -90,6 +90,6 @@ def recall(studio: Studio, store: RunStore) -> None:
         earlier = earlier[-MEMORY:]
     for rollout in earlier:
         if rollout.clip is not None and rollout.clip.path is not None:
-            studio.memory.append(
-                studio.reward.creativity_vector(read_audio(store.folder / rollout.clip.path))
-            )
+            vector = studio.reward.vector(read_audio(store.folder / rollout.clip.path))
+            if vector is not None:
+                studio.memory.append(vector)

@@ -11,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = [sys.executable, str(ROOT / "audioforge_env.py")]
+PATIENCE_S = 400.0
+"""For a child to end on a busy machine."""
 
 
 def until(true, seconds: float = 180.0) -> None:
@@ -33,7 +35,7 @@ def test_a_killed_run_goes_on_without_loss_or_double_work(llm, flags, tmp_path, 
         line for line in rollouts.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")
     ]
     with child(words, tmp_path / "second.log") as process:
-        assert process.wait(120) == 0, (tmp_path / "second.log").read_text()
+        assert process.wait(PATIENCE_S) == 0, (tmp_path / "second.log").read_text()
     after = rollouts.read_bytes().splitlines(keepends=True)
     whole = len(before) - len(before) % 4
     assert whole >= 4
@@ -72,7 +74,7 @@ def test_without_an_endpoint_the_embedded_policy_answers_and_is_gone_afterwards(
     started: set[int] = set()
     with child(words, tmp_path / "log") as process:
         until(lambda: started.update(policies_of(process.pid)) or started)
-        assert process.wait(120) == 0, (tmp_path / "log").read_text()
+        assert process.wait(PATIENCE_S) == 0, (tmp_path / "log").read_text()
     told = (tmp_path / "log").read_text().splitlines()
     assert told[-1] == "report: artifacts/demo/report.html"
     assert len(told) == 2  # the bar and the report, no warnings
@@ -95,7 +97,7 @@ def test_an_interrupt_stops_the_policy_and_says_how_to_go_on(tmp_path, child):
         until(lambda: rollouts.exists() and rollouts.stat().st_size)
         started = policies_of(process.pid)
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+        assert process.wait(PATIENCE_S) == 130
     told = (tmp_path / "log").read_text()
     assert told.splitlines()[-1] == "audioforge: stopped; the same command goes on where it was"
     assert "Traceback" not in told

@@ -51,10 +51,10 @@ def test_every_adversarial_kind_gets_a_finite_report_with_and_without_a_brief(na
         json.dumps(report.to_json(), allow_nan=False)
 
 
-def test_half_and_nine_tenths_of_quality_are_quartiles_of_real_music(real_reports):
+def test_most_real_music_is_called_undamaged_and_hardly_any_half_lost(real_reports):
     quality = [r.parts["audio_quality"].value for r in real_reports]
-    assert np.percentile(quality, 25) == pytest.approx(0.5, abs=0.08)
-    assert np.percentile(quality, 75) == pytest.approx(0.9, abs=0.08)
+    assert np.percentile(quality, 30) >= 0.9
+    assert np.percentile(quality, 8) >= 0.5
 
 
 def test_the_asked_family_scores_far_above_others_at_both_formats():

@@ -5,7 +5,6 @@ import pytest
 import signals
 
 from audioforge.reward_functions.cuts import cut_strength
-from audioforge.reward_functions.description import describe
 from audioforge.reward_functions.gates import gates, music_gates
 from audioforge.utils.audio_processing import Audio, resample
 from audioforge.utils.spectral_analysis import Features
@@ -56,7 +55,7 @@ def test_every_real_clip_passes():
 
 def of_music(audio):
     features = Features(audio)
-    return {gate.name: gate.value for gate in music_gates(features, describe(features))}
+    return {gate.name: gate.value for gate in music_gates(features)}
 
 
 def test_blocks_of_two_pieces_are_heard_as_pieced_together_and_one_piece_is_not():

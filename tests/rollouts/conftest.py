@@ -41,9 +41,10 @@ class PeakJudge:
             },
             checks=(CheckOutcome("seconds", "4 s", 0.2, 1.0, "length: asked 4 s, heard 3 s"),),
             weights={"peak": 1.0},
+            vector=self.vector(audio),
         )
 
-    def creativity_vector(self, audio):
+    def vector(self, audio):
         return np.array([float(np.abs(audio.samples).mean())])
 
 

@@ -29,8 +29,8 @@ _child = runpy.run_path(str(CHILD))
 ask, config = _child["ask"], _child["config"]
 
 
-def start_child(folder: Path) -> subprocess.Popen:
-    command = [sys.executable, str(CHILD), str(folder), str(GROUPS)]
+def start_child(folder: Path, groups: int = GROUPS) -> subprocess.Popen:
+    command = [sys.executable, str(CHILD), str(folder), str(groups)]
     return subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -78,16 +78,17 @@ def test_a_run_killed_at_random_moments_is_in_the_end_the_run_that_was_never_kil
 
 
 def test_ctrl_c_keeps_every_finished_group_and_says_how_to_go_on(tmp_path):
-    child = start_child(tmp_path)
+    groups = 40
+    child = start_child(tmp_path, groups)
     wait_for_lines(tmp_path, 2, child)
     child.send_signal(signal.SIGINT)
     said, complaints = child.communicate(timeout=60)
     assert child.returncode == 0, complaints
     done = RunStore(tmp_path).done()
-    assert f"stopped after {len(done)} of {GROUPS} groups" in said
+    assert f"stopped after {len(done)} of {groups} groups" in said
     assert "run the same command again to go on" in said
-    assert 1 <= len(done) < GROUPS
-    assert run_rollouts(config(tmp_path, GROUPS), ask).made_now == GROUPS - len(done)
+    assert 1 <= len(done) < groups
+    assert run_rollouts(config(tmp_path, groups), ask).made_now == groups - len(done)
 
 
 def test_a_finished_run_makes_nothing_again_and_writes_its_report_again(tmp_path):
