@@ -142,6 +142,33 @@ def integer(low: int, high: int) -> Rule:
     return rule
 
 
+def window(low: float, high: float) -> Rule:
+    """Accept a list of two numbers that rise within [low, high]; returns a tuple."""
+    end = number(low, high)
+
+    def rule(field: str, value: Any) -> tuple[float, float]:
+        if not isinstance(value, list) or len(value) != 2:
+            raise FieldError(field, "be a list of two numbers, lowest and highest", value)
+        first, last = (end(f"{field}[{i}]", each) for i, each in enumerate(value))
+        if first > last:
+            raise FieldError(field, "rise from its first to its last number", value)
+        return first, last
+
+    return rule
+
+
+def some_of(allowed: Sequence[str]) -> Rule:
+    """Accept a list of one or more of a few words; returns a tuple without repeats."""
+    word = choice(allowed)
+
+    def rule(field: str, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list) or not 1 <= len(value) <= len(allowed):
+            raise FieldError(field, f"be a list of some of {', '.join(allowed)}", value)
+        return tuple(dict.fromkeys(word(f"{field}[{i}]", each) for i, each in enumerate(value)))
+
+    return rule
+
+
 def boolean(field: str, value: Any) -> bool:
     """Accept true or false."""
     if not isinstance(value, bool):

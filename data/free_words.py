@@ -4,7 +4,7 @@ A table of rules, and around it negation and order. "Boomy" asks for dark, "with
 "not bright" for dark: a tone has two ends, and what is ruled out at one is asked at the other. A
 negated word that only describes a thing ("without distorted guitars") asks nothing. A brief holds
 one value for the whole clip, so what is said of a part of it ("first dark, then bright") is told as
-not checked, as are words that no field holds: width, loudness, mood.
+not checked, as are words that no field holds: loudness, pace, mood.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ QUALITIES: dict[Asked, str] = {
     ("percussion", False): "drumless beatless",
     ("sustained", True): "droning steady continuous sustained unbroken constant humming",
     ("sustained", False): "choppy gated stuttering staccato intermittent sporadic",
+    ("stereo", "wide"): "wide panoramic widescreen",
+    ("stereo", "narrow"): "narrow",
 }
 """Adjectives by what they ask for. None is a word of `wording.vocabulary()`."""
 THINGS: dict[Asked, str] = {
@@ -46,17 +48,22 @@ THINGS: dict[Asked, str] = {
     ("percussion", True): "drums drum percussion beat beats drumming",
 }
 """Nouns that ask for a quality by being there; drums, also a kind of sound, only after "with"."""
-_WIDTH = ("wide", "narrow", "mono", "panned")
+ELEMENTS = {
+    **{word: "bass" for word in ("bass", "sub", "lows", "rumble")},
+    **{word: "noise" for word in ("noise", "hiss", "static", "crackle")},
+    **{word: "tones" for word in ("tones", "notes", "melody", "melodies", "pitch")},
+}
+"""Words that, ruled out, forbid an element of a brief."""
 _LEVEL = ("loud", "quiet", "rich", "thick", "thin")
 _PACE = ("fast", "uptempo", "downtempo")
 _MOOD = ("sad", "happy", "eerie", "calm", "aggressive", "peaceful", "tense", "joyful", "epic")
-UNCHECKED = (*_WIDTH, *_LEVEL, *_PACE, *_MOOD, "dreamy", "nostalgic", "vintage", "modern")
+UNCHECKED = ("panned", *_LEVEL, *_PACE, *_MOOD, "dreamy", "nostalgic", "vintage", "modern")
 """Words understood to describe sound, for which a brief has no field."""
 
 _OPPOSITES = (("dark", "bright"), ("dry", "spacious"), ("clean", "distorted"), ("punchy", "soft"))
 _OTHER_END: dict[str | bool, str | bool] = {
     **{a: b for pair in _OPPOSITES for a, b in (pair, pair[::-1])},
-    **{True: False, False: True},
+    **{True: False, False: True, "wide": "narrow", "narrow": "wide"},
 }
 _THING_WORDS = frozenset(word for words in THINGS.values() for word in words.split())
 _NOTHING_OF = ("no", "without", "lacking", "avoid", "free of")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from audioforge.data import field_rules as rules
-from audioforge.data.brief import KEYS, MAX_SECONDS, Brief
+from audioforge.data.brief import ELEMENTS, KEYS, MAX_SECONDS, Brief
 from audioforge.data.families import CATEGORIES, FAMILIES, Category
 from audioforge.data.field_rules import FieldError
 from audioforge.data.presets import presets
@@ -47,6 +47,13 @@ PARAMETERS: dict[str, tuple[str, rules.Rule]] = {
     "attack": ("attack", rules.choice(("punchy", "soft"))),
     "percussion": ("percussion", rules.boolean),
     "sustained": ("sustained", rules.boolean),
+    "loudness_lufs": ("loudness_lufs", rules.window(-70, 0)),
+    "loudness_range_lu": ("loudness_range_lu", rules.window(0, 60)),
+    "stereo": ("stereo", rules.choice(("mono", "narrow", "wide"))),
+    "one_shot": ("one_shot", rules.boolean),
+    "gapless": ("gapless", rules.boolean),
+    "required": ("required", rules.some_of(ELEMENTS)),
+    "forbidden": ("forbidden", rules.some_of(ELEMENTS)),
     "family": ("family", rules.choice(tuple(FAMILIES))),
 }
 """Fields of `parameters`: the brief field each compiles to, and its rule. null means not asked."""
@@ -212,6 +219,9 @@ def _compile_parameters(
     )
     if fields["seconds"] is None:
         raise FieldError("parameters.seconds_total", "be a number of seconds", None)
+    both = set(fields.get("required") or ()) & set(fields.get("forbidden") or ())
+    if both:
+        raise FieldError("parameters.forbidden", "not hold what is required", sorted(both))
     brief = Brief(category, **fields)
     said = tuple(v for name in _TONES if (v := getattr(brief, name)) is not None)
     return (said if words is None else words), brief

@@ -20,6 +20,7 @@ import numpy as np
 from audioforge.data.brief import NOTES, Brief
 from audioforge.data.families import CATEGORIES, FAMILIES, Category
 from audioforge.data.free_words import (
+    ELEMENTS,
     UNCHECKED,
     Asked,
     Meaning,
@@ -169,6 +170,13 @@ _SECONDS = re.compile(
     r"\b(?!\d0s\b)(\d{1,4}(?:\.\d{1,3})?)\s{0,2}(s|secs?|seconds?|ms|milliseconds?|minutes?)\b"
 )
 _UNITS = {"s": 1.0, "ms": 0.001, "mil": 0.001, "minute": 60.0}
+_FORM: dict[re.Pattern[str], tuple[str, Any]] = {
+    re.compile(r"\bone[- ]shots?\b"): ("one_shot", True),
+    re.compile(r"\bin mono\b"): ("stereo", "mono"),
+    re.compile(r"\b(?:no|without|any) (?:gaps|pauses|silence)\b|\bgapless\b"): ("gapless", True),
+    re.compile(r"\bwith (?:gaps|pauses|silences)\b"): ("gapless", False),
+}
+"""Phrases for the form of a clip; negations among them are part of the phrase."""
 _FLATS = {"d": "C#", "e": "D#", "g": "F#", "a": "G#", "b": "A#", "c": "B", "f": "E"}
 MAX_TEXT = 4_000
 """Characters read; the rest of a longer text is ignored."""
@@ -225,6 +233,10 @@ def _read_part(text: str, known: Mapping[str, Asked]) -> Reading:
     fields |= asked_by(plain, ruled_out, known)
     if phrase:
         fields |= asked_by(plain.replace(phrase, " "), ruled_out, known)
+    fields |= dict(asked for rule, asked in _FORM.items() if rule.search(text))
+    unwanted = {ELEMENTS[n.word] for n in ruled_out if n.word in ELEMENTS and not n.describes}
+    if unwanted:
+        fields["forbidden"] = tuple(sorted(unwanted))
     return Reading(fields, tuple(negated.word for negated in ruled_out))
 
 

@@ -14,6 +14,8 @@ import numpy as np
 
 from audioforge.data.brief import Brief
 from audioforge.data.families import FAMILIES
+from audioforge.reward_functions import element_checks, form_checks
+from audioforge.reward_functions.claims import CONFIDENCE, outcome, unchecked
 from audioforge.reward_functions.curves import ramp, through
 from audioforge.reward_functions.description import describe
 from audioforge.reward_functions.families import TONES, family_model, names_for
@@ -22,11 +24,7 @@ from audioforge.reward_functions.tempo import match_tempo
 from audioforge.reward_functions.tonality import match_key
 from audioforge.utils.spectral_analysis import FRAME_HZ, Features
 
-CONFIDENCE = {
-    "category": 0.7, "family": 1.0, "bpm": 0.9, "key": 0.35, "loop": 0.4, "brightness": 0.6,
-    "space": 0.4, "drive": 0.4, "attack": 0.3, "percussion": 0.6, "sustained": 0.6,
-}  # fmt: skip
-"""Trust in each check; category is a fallback for family and weighs less."""
+_SHORT = "the clip is too short or too narrow"
 _TONE_KNOTS = ((-0.8, 0.0), (-0.25, 0.25), (0.0, 0.5), (0.3, 0.85), (0.6, 1.0))
 _STRUCK = tuple(f.name for f in FAMILIES.values() if f.percussive)
 
@@ -35,36 +33,20 @@ def compile_checks(features: Features, brief: Brief) -> tuple[CheckOutcome, ...]
     """Check every asked field apart from the length, which technical_characteristics judges."""
     described = features.once(describe)
     asked = brief.asked()
-    return tuple(_CHECKS[name](features, brief, described) for name in _CHECKS if name in asked)
-
-
-def _outcome(
-    name: str, asked: object, score: float, words: str, confidence: float | None = None
-) -> CheckOutcome:
-    trust = CONFIDENCE[name] if confidence is None else confidence
-    return CheckOutcome(name, str(asked), float(score), float(trust), words)
-
-
-def _unchecked(name: str, asked: object) -> CheckOutcome:
-    return _outcome(
-        name,
-        asked,
-        math.nan,
-        f"{name} {asked}: not checked, the clip is too short or too narrow",
-        0.0,
-    )
+    known = [_CHECKS[name](features, brief, described) for name in _CHECKS if name in asked]
+    return (*known, *(_PLAIN[name](features, brief) for name in _PLAIN if name in asked))
 
 
 def _kind(name: str) -> Callable[[Features, Brief, np.ndarray | None], CheckOutcome]:
     def check(features: Features, brief: Brief, description: np.ndarray | None) -> CheckOutcome:
         asked = brief.family if name == "family" else brief.category
         if description is None:
-            return _unchecked(name, asked)
+            return unchecked(name, asked, _SHORT)
         wanted = names_for(brief.category, brief.family if name == "family" else None)
         score, nearest, strangeness = family_model().resemblance(description, wanted)
         strange = " and unlike any kind known" if strangeness > 3 else ""
         trust = CONFIDENCE[name] * (0.5 if name == "category" and brief.family else 1.0)
-        return _outcome(
+        return outcome(
             name, asked, score, f"asked for {asked}, nearest to {nearest}{strange}", trust
         )
 
@@ -75,27 +57,27 @@ def _tempo(features: Features, brief: Brief, description: np.ndarray | None) -> 
     assert brief.bpm is not None
     match = match_tempo(features, brief.bpm)
     heard = "no clear pulse" if match.clarity < 0.3 else f"strongest pulse at {match.heard_bpm:.0f}"
-    return _outcome("bpm", f"{brief.bpm:g}", match.score, f"asked for {brief.bpm:g} BPM, {heard}")
+    return outcome("bpm", f"{brief.bpm:g}", match.score, f"asked for {brief.bpm:g} BPM, {heard}")
 
 
 def _key(features: Features, brief: Brief, description: np.ndarray | None) -> CheckOutcome:
     assert brief.key is not None
     match = match_key(features, brief.key)
     heard = "no clear pitch" if match.tonal < 0.3 else f"closest to {match.heard}"
-    return _outcome("key", brief.key, match.score, f"asked for {brief.key}, {heard}")
+    return outcome("key", brief.key, match.score, f"asked for {brief.key}, {heard}")
 
 
 def _tone(name: str) -> Callable[[Features, Brief, np.ndarray | None], CheckOutcome]:
     def check(features: Features, brief: Brief, description: np.ndarray | None) -> CheckOutcome:
         asked = getattr(brief, name)
         if description is None:
-            return _unchecked(name, asked)
+            return unchecked(name, asked, _SHORT)
         where = family_model().tone(description, name, names_for(brief.category, brief.family))
         low, high = TONES[name]
         toward = where if asked == high else -where
         side = high if where > 0 else low
         words = f"asked for {asked}, {abs(where):.1f} towards {side} of what is usual for its kind"
-        return _outcome(name, asked, through(toward, _TONE_KNOTS), words)
+        return outcome(name, asked, through(toward, _TONE_KNOTS), words)
 
     return check
 
@@ -117,7 +99,7 @@ def _percussion(features: Features, brief: Brief, description: np.ndarray | None
         present = math.sqrt(max(present, 0.05) * max(resemblance, 0.05))
     score = present if brief.percussion else 1 - present
     heard = "struck sounds are heard" if present >= 0.5 else "hardly any struck sound is heard"
-    return _outcome(
+    return outcome(
         "percussion",
         brief.percussion,
         score,
@@ -138,9 +120,7 @@ def _sustained(features: Features, brief: Brief, description: np.ndarray | None)
     held = continuity(features)
     score = held if brief.sustained else 1 - held
     asked = "a continuous texture" if brief.sustained else "separate events"
-    return _outcome(
-        "sustained", brief.sustained, score, f"asked for {asked}, continuity {held:.2f}"
-    )
+    return outcome("sustained", brief.sustained, score, f"asked for {asked}, continuity {held:.2f}")
 
 
 def seam_jump(features: Features) -> float:
@@ -159,13 +139,13 @@ def seam_jump(features: Features) -> float:
 def _loop(features: Features, brief: Brief, description: np.ndarray | None) -> CheckOutcome:
     jump = features.once(seam_jump)
     if math.isnan(jump):
-        return _unchecked("loop", brief.loop)
+        return unchecked("loop", brief.loop, _SHORT)
     tail = float(features.active[-max(len(features.active) // 12, 4) :].mean())
     seamless = ramp(jump, 2.5, 1.1) * ramp(tail, 0.2, 0.6)
     score = seamless if brief.loop else math.nan
     if not brief.loop:
-        return _outcome("loop", brief.loop, score, "a clip that need not loop: not checked", 0.0)
-    return _outcome(
+        return outcome("loop", brief.loop, score, "a clip that need not loop: not checked", 0.0)
+    return outcome(
         "loop",
         brief.loop,
         score,
@@ -182,3 +162,13 @@ _CHECKS: dict[str, Callable[[Features, Brief, np.ndarray | None], CheckOutcome]]
     "percussion": _percussion,
     "sustained": _sustained,
 } | {name: _tone(name) for name in TONES}
+_PLAIN: dict[str, Callable[[Features, Brief], CheckOutcome]] = {
+    "loudness_lufs": form_checks.loudness,
+    "loudness_range_lu": form_checks.loudness_spread,
+    "stereo": form_checks.stereo,
+    "one_shot": form_checks.one_shot,
+    "gapless": form_checks.gapless,
+    "required": element_checks.required,
+    "forbidden": element_checks.forbidden,
+}
+"""Checks that need no description of the clip."""

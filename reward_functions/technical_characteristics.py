@@ -73,6 +73,8 @@ def score(features: Features, brief: Brief | None = None) -> Score:
             ramp(off / brief.seconds, 0.15, 0.02),
             f"{features.seconds:.2f} s for {brief.seconds:g} s",
         )
+        if brief.loudness_lufs is not None:
+            del values["loudness"]  # a check of its own
         jump = features.once(seam_jump) if brief.loop else math.nan
         if not math.isnan(jump):
             values["loop"] = (ramp(jump, 2.5, 1.1), f"seam step {jump:.1f}")

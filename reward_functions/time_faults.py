@@ -120,7 +120,7 @@ def stutter(f: Features) -> Fault:
     places = np.sort(np.where(found.loud(), places, 0.0))
     severity = float(places[-max(round(0.15 * places.size), 1) :].min())
     words = f"pieces repeat exactly, to {severity:.1f} decimal places"
-    return Fault("stutter", severity, 0.02 + 0.98 * ramp(severity, 3.8, 2.0), words)
+    return Fault("stutter", severity, 0.002 + 0.998 * ramp(severity, 3.8, 2.0), words)
 
 
 def _places(similarity: np.ndarray, lags: tuple[float, float], rate: float) -> np.ndarray:

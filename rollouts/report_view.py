@@ -110,12 +110,26 @@ def asked_words(target: Mapping[str, Any]) -> tuple[str, ...]:
     words = [f"{asked['seconds_total']:g} s"] if asked.get("seconds_total") else []
     words += [f"{asked['target_bpm']:g} BPM"] if asked.get("target_bpm") else []
     words += [
-        asked[name] for name in ("key", "brightness", "space", "drive", "attack") if asked.get(name)
+        asked[name]
+        for name in ("key", "brightness", "space", "drive", "attack", "stereo")
+        if asked.get(name)
+    ]
+    words += [
+        f"{asked[name][0]:g} to {asked[name][1]:g} {unit}"
+        for name, unit in (("loudness_lufs", "LUFS"), ("loudness_range_lu", "LU range"))
+        if asked.get(name)
+    ]
+    words += [
+        f"{said}{element}"
+        for name, said in (("required", "with "), ("forbidden", "no "))
+        for element in asked.get(name) or ()
     ]
     switches = {
         "loop": ("loop", "no loop"),
         "percussion": ("with percussion", "no percussion"),
         "sustained": ("sustained", "separate events"),
+        "one_shot": ("one-shot", "several events"),
+        "gapless": ("gapless", "with pauses"),
     }
     words += [
         yes if asked[name] else no

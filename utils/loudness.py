@@ -1,6 +1,6 @@
-"""Loudness in LUFS: two-stage K-weighting, absolute and relative gates.
+"""Loudness in LUFS and its range in LU: two-stage K-weighting, absolute and relative gates.
 
-Source: ITU-R BS.1770-4.
+Source: ITU-R BS.1770-4; loudness range after EBU Tech 3342.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def k_weighting(rate: int) -> np.ndarray:
     return np.array(sections)
 
 
-def integrated_lufs(samples: np.ndarray, rate: int) -> float:
-    """Return the loudness of [channels, time] in LUFS, each channel with weight 1.
+def hop_energy(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
+    """Return the K-weighted energy of each hop of [channels, time] and the samples in a hop.
 
-    -inf for silence; a clip under 0.4 s is one block.
+    Channels count alike; a silent or empty clip has no hops.
     """
     if samples.shape[1] == 0 or not samples.any():
-        return -np.inf
+        return np.zeros(0), 1
     weighted = np.asarray(signal.sosfilt(k_weighting(rate), samples, axis=1))
     hop = block_hop(weighted.shape[1], rate)
     pieces = weighted[:, : weighted.shape[1] // hop * hop].reshape(len(weighted), -1, hop)
-    return gated_lufs(np.einsum("cth,cth->t", pieces, pieces), hop)
+    return np.einsum("cth,cth->t", pieces, pieces), hop
 
 
 def block_hop(samples: int, rate: int) -> int:
@@ -52,10 +52,40 @@ def block_hop(samples: int, rate: int) -> int:
 
 
 def gated_lufs(energy: np.ndarray, hop: int) -> float:
-    """Gate and integrate the K-weighted energy of each hop, [hops], over all channels."""
+    """Gate and integrate the energy of each hop, [hops]: loudness in LUFS, -inf for silence.
+
+    A clip under 0.4 s is one block.
+    """
+    if not energy.size:
+        return -np.inf
     blocks = np.convolve(energy, np.ones(min(4, energy.size)), "valid") / (4 * hop)
     loud = blocks[-0.691 + 10 * np.log10(blocks + 1e-30) > -70]
     if loud.size == 0:
         return float(-0.691 + 10 * np.log10(max(blocks.max(), 1e-30)))
     relative = -0.691 + 10 * np.log10(loud.mean()) - 10
     return float(-0.691 + 10 * np.log10(loud[-0.691 + 10 * np.log10(loud) > relative].mean()))
+
+
+def loudness_range(energy: np.ndarray, hop: int, rate: int) -> float:
+    """Return the loudness range in LU: 10th to 95th percentile of the loudness of 3 s windows.
+
+    Args:
+        energy: of each hop, see `hop_energy`.
+        hop: samples in a hop.
+        rate: in Hz.
+
+    Returns:
+        nan where the clip is shorter than a window or too quiet.
+    """
+    window = max(round(3.0 * rate / hop), 1)
+    if energy.size < window:
+        return float("nan")
+    padded = np.concatenate([energy, np.zeros(window // 2)])
+    power = np.convolve(padded, np.ones(window), "valid") / (window * hop)
+    levels = -0.691 + 10 * np.log10(power + 1e-30)
+    loud = levels[levels >= -70]
+    if not loud.size:
+        return float("nan")
+    gate = 10 * np.log10(np.mean(10 ** (loud / 10))) - 20
+    low, high = np.percentile(loud[loud >= gate], (10, 95))
+    return float(high - low)

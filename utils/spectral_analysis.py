@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from audioforge.utils.audio_processing import Audio, resample
-from audioforge.utils.loudness import integrated_lufs
+from audioforge.utils.loudness import gated_lufs, hop_energy
 from audioforge.utils.spectral_shapes import BANDS as BANDS
 from audioforge.utils.spectral_shapes import (
     HIGH_HZ,
@@ -119,7 +119,12 @@ class Features:
     @cached_property
     def lufs(self) -> float:
         """Integrated loudness in LUFS; -inf for silence. Clips under 0.4 s are one block."""
-        return integrated_lufs(self.centred, self.rate)
+        return gated_lufs(*self.hop_energy)
+
+    @cached_property
+    def hop_energy(self) -> tuple[np.ndarray, int]:
+        """K-weighted energy of each tenth of a second, [hops], and the samples in one."""
+        return hop_energy(self.centred, self.rate)
 
     @cached_property
     def sound(self) -> np.ndarray:

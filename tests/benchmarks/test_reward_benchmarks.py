@@ -69,3 +69,12 @@ def test_the_cost_of_scoring_is_told_beside_librosa():
     for key in ("cpu_ratio_vs_librosa", "cpu_ms_per_clip", "first_call_s", "two_process_scaling"):
         assert told[key] > 0
     assert told["rss_growth_mb"] < 200
+
+
+def test_parts_tell_what_should_earn_them_from_what_should_not(tmp_path):
+    told = numbers("calibration.py", "--real", tmp_path / "none", "--plot", tmp_path / "plot.png")
+    assert told["music"] == "evaluation references"
+    assert set(told["auc"]) == set(told["parts"]) >= {"audio_quality", "total", "creativity"}
+    assert told["auc"]["prompt_alignment"] > 0.95
+    assert told["auc"]["audio_quality"] > 0.8
+    assert (tmp_path / "plot.png").stat().st_size > 10_000

@@ -95,8 +95,8 @@ def test_what_is_said_of_a_part_is_told_as_not_checked(text, fields, unchecked):
 
 
 def test_words_without_a_field_are_told_as_not_checked():
-    told = read_text("a wide, sad, mono piano")
-    assert told.unchecked == ("wide", "mono", "sad")
+    told = read_text("a panned, sad, loud piano")
+    assert told.unchecked == ("panned", "loud", "sad")
     assert told.fields == {"family": "piano", "category": "instruments"}
 
 
@@ -141,3 +141,20 @@ def test_long_texts_of_one_word_are_read(unit):
     text = (unit * 4_000)[:4_000]
     assert len(in_order(text, word_table(TONE_WORDS))[1]) <= 8
     read_text(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("wide organ", {"stereo": "wide"}),
+        ("organ, not too wide", {"stereo": "narrow"}),
+        ("techno loop, no bass, without hiss", {"forbidden": ("bass", "noise")}),
+        ("one-shot impact in mono", {"one_shot": True, "stereo": "mono"}),
+        ("rain without gaps", {"gapless": True}),
+        ("rain with pauses", {"gapless": False}),
+        ("techno without distorted bass", {}),
+    ],
+)
+def test_form_and_unwanted_elements_are_read(text, fields):
+    new = {"stereo", "forbidden", "one_shot", "gapless"}
+    assert {k: v for k, v in read_text(text).fields.items() if k in new} == fields

@@ -9,9 +9,9 @@ from audioforge.reward_functions import score
 
 def test_claims_nothing_can_hear_are_shown_as_not_checked_and_weigh_nothing():
     sound = np.random.default_rng(0).normal(0, 0.1, 44_100).astype(np.float32)
-    plain, more = score(sound, "rain"), score(sound, "wide rain, first bright, then dark")
+    plain, more = score(sound, "rain"), score(sound, "sad rain, first bright, then dark")
     told = [c for c in more.checks if c.name == "word"]
-    assert [c.asked for c in told] == ["wide", "brightness of a part"]
+    assert [c.asked for c in told] == ["sad", "brightness of a part"]
     assert all(math.isnan(c.score) and c.confidence == 0 and c.passed is None for c in told)
     assert more.total == plain.total
 

@@ -3,6 +3,7 @@ import pytest
 import signals
 
 from audioforge.utils.audio_processing import Audio, resample
+from audioforge.utils.loudness import loudness_range
 from audioforge.utils.spectral_analysis import BANDS, FRAME_HZ, Features
 
 
@@ -24,6 +25,17 @@ def test_loudness_agrees_with_pyloudnorm_within_a_tenth():
             audio.samples.T.astype(float)
         )
         assert Features(audio).lufs == pytest.approx(oracle, abs=0.1)
+
+
+def test_loudness_range_agrees_with_pyloudnorm():
+    pyloudnorm = pytest.importorskip("pyloudnorm")
+    base = np.tile(signals.mix().samples, 2)
+    for swing in (0, 12, 30):
+        gain = 10 ** (np.sin(np.linspace(0, 9, base.shape[1])) * swing / 40)
+        audio = Audio(0.3 * base * gain, 44_100)
+        oracle = pyloudnorm.Meter(44_100).loudness_range(audio.samples.T.astype(float))
+        heard = loudness_range(*Features(audio).hop_energy, 44_100)
+        assert heard == pytest.approx(oracle, abs=0.2)
 
 
 def test_gating_ignores_silence_after_the_music():
