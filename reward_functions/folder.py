@@ -26,7 +26,7 @@ from audioforge.reward_functions.file_score import FAILED, SCORED, UNREADABLE, F
 from audioforge.reward_functions.lanes import Broken, Lanes
 from audioforge.reward_functions.listing import Listed
 from audioforge.reward_functions.score import RewardReport
-from audioforge.reward_functions.scoring import as_brief
+from audioforge.reward_functions.scoring import as_brief, with_unchecked
 from audioforge.reward_functions.versions import library_versions, scorer_version
 from audioforge.utils.audio_processing import Audio, read_audio
 
@@ -162,6 +162,7 @@ def _judge(task: _Judging) -> Scored:
     brief = as_brief(listed.brief, audio.seconds)
     references = [_reference_audio(reference) for reference in listed.references]
     (report,) = CombinedReward().judge([audio], brief, references=references)
+    report = with_unchecked(report, listed.brief) if brief is not None else report
     unread = _UNREAD if listed.brief is not None and brief is None else ""
     return Scored(_told(task.row, audio, brief, report, unread), True, report.vector)
 

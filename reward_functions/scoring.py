@@ -100,9 +100,7 @@ def score(
     known = [as_audio(reference, sample_rate) for reference in references]
     compiled = as_brief(brief, audio.seconds, meaning)
     (report,) = CombinedReward(config).judge([audio], compiled, references=known)
-    if not isinstance(brief, str) or compiled is None:
-        return report
-    return replace(report, checks=(*report.checks, *unchecked_claims(brief)))
+    return with_unchecked(report, brief) if compiled is not None else report
 
 
 def as_brief(
@@ -117,9 +115,12 @@ def as_brief(
     return Brief(**{"seconds": min(max(seconds, 0.1), 190.0), **fields})
 
 
-def unchecked_claims(text: str) -> tuple[CheckOutcome, ...]:
-    """Return what a text says that was understood and that no check can hear, as not checked."""
-    return tuple(
+def with_unchecked(report: RewardReport, brief: Brief | str | None) -> RewardReport:
+    """Add to a report, as not checked, what a text says that no check can hear."""
+    if not isinstance(brief, str):
+        return report
+    claims = (
         CheckOutcome("word", claim, math.nan, 0.0, f"{claim}: not checked, nothing here hears it")
-        for claim in read_text(text).unchecked
+        for claim in read_text(brief).unchecked
     )
+    return replace(report, checks=(*report.checks, *claims))
