@@ -111,6 +111,21 @@ class GenerationDefaults:
     sampler: str
 
 
+def problem_of(request: GenerationRequest, can: Capabilities) -> str | None:
+    """Say what a backend with these capabilities cannot do about a request, or None."""
+    if request.seconds > can.max_seconds:
+        return f"seconds must be at most {can.max_seconds:g}, got {request.seconds:g}"
+    if request.sampler not in can.samplers:
+        return f"sampler must be one of {list(can.samplers)}, got {request.sampler!r}"
+    if request.steps > can.steps[1]:
+        return f"steps must be at most {can.steps[1]}, got {request.steps}"
+    if not 0 <= request.cfg_scale <= can.cfg_scale[1]:
+        return f"cfg_scale must be in [0, {can.cfg_scale[1]:g}], got {request.cfg_scale:g}"
+    if request.negative_prompt and not can.negative_prompt:
+        return "this model takes no negative prompt: leave it out"
+    return None
+
+
 class Backend(Protocol):
     """A generator of audio. Loading happens in `__init__`, never on import."""
 

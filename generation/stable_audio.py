@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from audioforge.data.wording import tempo_of
-from audioforge.generation.request import Clip, Failure, GenerationRequest
+from audioforge.generation.request import Clip, Failure, GenerationRequest, problem_of
 from audioforge.generation.rf_sampler import Path, integrate
 from audioforge.generation.sat_imports import quiet
 from audioforge.generation.stable_audio_load import Loaded, load
@@ -57,7 +57,7 @@ class StableAudioBackend:
         made: dict[int, Clip | Failure] = {}
         ready = []
         for index, request in enumerate(requests):
-            if problem := self._problem(request):
+            if problem := problem_of(request, self.capabilities):
                 made[index] = Failure(request, "invalid", problem)
             else:
                 ready.append(index)
@@ -65,19 +65,6 @@ class StableAudioBackend:
             batch = ready[start : start + MAX_BATCH]
             made |= zip(batch, self._batch([requests[i] for i in batch]), strict=True)
         return [made[i] for i in range(len(requests))]
-
-    def _problem(self, request: GenerationRequest) -> str | None:
-        """Say what this checkpoint cannot do about a request, or None."""
-        can = self.capabilities
-        if request.seconds > can.max_seconds:
-            return f"seconds must be at most {can.max_seconds:g}, got {request.seconds:g}"
-        if request.sampler not in can.samplers:
-            return f"sampler must be one of {list(can.samplers)}, got {request.sampler!r}"
-        if request.steps > can.steps[1]:
-            return f"steps must be at most {can.steps[1]}, got {request.steps}"
-        if not 0 <= request.cfg_scale <= can.cfg_scale[1]:
-            return f"cfg_scale must be in [0, {can.cfg_scale[1]:g}], got {request.cfg_scale:g}"
-        return None
 
     def _batch(self, requests: list[GenerationRequest]) -> list[Clip | Failure]:
         """Make one batch; out of memory halves it, down to one request."""

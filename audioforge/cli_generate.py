@@ -1,0 +1,85 @@
+"""The options of `audioforge generate`; `generate_plan.py` and `generate_run.py` do the work."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+_console = Console()
+
+
+class Format(StrEnum):
+    """Containers a clip can be written in."""
+
+    flac = "flac"
+    wav = "wav"
+    ogg = "ogg"
+    mp3 = "mp3"
+
+
+def generate_command(
+    prompt: Annotated[str, typer.Argument(help="what to make")] = "",
+    file: Annotated[
+        Path | None, typer.Option(help="JSONL of prompt, seconds, steps, cfg_scale, sampler, seed")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="generator: embedded name, folder, hub id, synth")
+    ] = "tiny-stable-audio",
+    negative_prompt: Annotated[str, typer.Option(help="what to keep away from")] = "",
+    seconds: Annotated[
+        float | None, typer.Option(help="length; default: 10 or the longest")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="default: as the model recommends")] = None,
+    cfg: Annotated[float | None, typer.Option(help="guidance; default: as recommended")] = None,
+    sampler: Annotated[str | None, typer.Option(help="default: as the model recommends")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="of the first clip; others count up")] = 0,
+    n: Annotated[int, typer.Option(min=1, help="clips per prompt")] = 1,
+    out: Annotated[Path, typer.Option(help="folder of the clips")] = Path("artifacts/clips"),
+    format: Annotated[Format, typer.Option(help="of the sound files")] = Format.flac,
+    batch: Annotated[int, typer.Option(min=1, max=256, help="clips made at once")] = 16,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    dry_run: Annotated[bool, typer.Option(help="say what would be made, and stop")] = False,
+    commercial: Annotated[
+        bool, typer.Option(help="refuse a model whose licence does not allow commercial use")
+    ] = False,
+) -> None:
+    """Make clips from prompts; the same command goes on where it stopped."""
+    from audioforge.generation.registry import load_backend
+
+    from . import generate_plan, generate_run
+
+    if bool(prompt) == (file is not None):
+        raise ValueError('give a prompt or --file, one of them: audioforge generate "rain"')
+    usual = generate_plan.Wish(
+        prompt, negative_prompt, seconds, steps, cfg, sampler, seed=seed, n=n
+    )
+    wishes = generate_plan.wishes_of(file, usual) if file else [usual]
+    backend = load_backend(model, device)
+    can = backend.capabilities
+    if commercial:
+        generate_run.check_licence(can)
+    requests = generate_plan.requests_of(wishes, can)
+    folder = generate_run.Folder(out, format.value)
+    there = sum(folder.has(request, backend.weights_sha256) for request in requests)
+    told = (
+        f"{can.model}, {can.licence}, {can.sample_rate} Hz, {can.channels} channel(s): "
+        f"{len(requests)} clips, {sum(r.seconds for r in requests):.1f} s in all, "
+        f"{there} there already, to {out}"
+    )
+    _console.print(Text(told), soft_wrap=True)
+    if dry_run:
+        return
+    ended = generate_run.make(backend, requests, folder, batch, _console)
+    words = f"{ended.made} made, {ended.there_before} were there, {ended.failed} failed: {out}"
+    if ended.interrupted:
+        words += "; run the same command again to go on"
+    _console.print(Text(words), soft_wrap=True)
+    if ended.interrupted:
+        raise typer.Exit(130)
+    if ended.failed:
+        raise typer.Exit(1)
