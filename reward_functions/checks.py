@@ -13,12 +13,12 @@ from collections.abc import Callable
 import numpy as np
 
 from audioforge.data.brief import Brief
-from audioforge.data.families import FAMILIES
 from audioforge.reward_functions import element_checks, form_checks
 from audioforge.reward_functions.claims import CONFIDENCE, outcome, unchecked
 from audioforge.reward_functions.curves import ramp, through
 from audioforge.reward_functions.description import describe
 from audioforge.reward_functions.families import TONES, family_model, names_for
+from audioforge.reward_functions.kinds import category_score, struck_likeness
 from audioforge.reward_functions.score import CheckOutcome
 from audioforge.reward_functions.tempo import match_tempo
 from audioforge.reward_functions.tonality import match_key
@@ -26,7 +26,6 @@ from audioforge.utils.spectral_analysis import FRAME_HZ, Features
 
 _SHORT = "the clip is too short or too narrow"
 _TONE_KNOTS = ((-0.8, 0.0), (-0.25, 0.25), (0.0, 0.5), (0.3, 0.85), (0.6, 1.0))
-_STRUCK = tuple(f.name for f in FAMILIES.values() if f.percussive)
 
 
 def compile_checks(features: Features, brief: Brief) -> tuple[CheckOutcome, ...]:
@@ -37,20 +36,23 @@ def compile_checks(features: Features, brief: Brief) -> tuple[CheckOutcome, ...]
     return (*known, *(_PLAIN[name](features, brief) for name in _PLAIN if name in asked))
 
 
-def _kind(name: str) -> Callable[[Features, Brief, np.ndarray | None], CheckOutcome]:
-    def check(features: Features, brief: Brief, description: np.ndarray | None) -> CheckOutcome:
-        asked = brief.family if name == "family" else brief.category
-        if description is None:
-            return unchecked(name, asked, _SHORT)
-        wanted = names_for(brief.category, brief.family if name == "family" else None)
-        score, nearest, strangeness = family_model().resemblance(description, wanted)
-        strange = " and unlike any kind known" if strangeness > 3 else ""
-        trust = CONFIDENCE[name] * (0.5 if name == "category" and brief.family else 1.0)
-        return outcome(
-            name, asked, score, f"asked for {asked}, nearest to {nearest}{strange}", trust
-        )
+def _category(features: Features, brief: Brief, description: np.ndarray | None) -> CheckOutcome:
+    if description is None:
+        return unchecked("category", brief.category, _SHORT)
+    score, nearest = category_score(description, brief.category)
+    trust = CONFIDENCE["category"] * (0.5 if brief.family else 1.0)
+    words = f"asked for {brief.category}, nearest to {nearest}"
+    return outcome("category", brief.category, score, words, trust)
 
-    return check
+
+def _family(features: Features, brief: Brief, description: np.ndarray | None) -> CheckOutcome:
+    assert brief.family is not None
+    if description is None:
+        return unchecked("family", brief.family, _SHORT)
+    score, nearest, strangeness = family_model().resemblance(description, (brief.family,))
+    strange = " and unlike any kind known" if strangeness > 3 else ""
+    words = f"asked for {brief.family}, nearest to {nearest}{strange}"
+    return outcome("family", brief.family, score, words)
 
 
 def _tempo(features: Features, brief: Brief, description: np.ndarray | None) -> CheckOutcome:
@@ -95,8 +97,8 @@ def struck_share(features: Features) -> float:
 def _percussion(features: Features, brief: Brief, description: np.ndarray | None) -> CheckOutcome:
     present = ramp(struck_share(features), 0.15, 0.5)
     if description is not None:
-        resemblance = family_model().resemblance(description, _STRUCK)[0]
-        present = math.sqrt(max(present, 0.05) * max(resemblance, 0.05))
+        alike = ramp(struck_likeness(description), -0.7, 0.3)
+        present = math.sqrt(max(present, 0.05) * max(alike, 0.05))
     score = present if brief.percussion else 1 - present
     heard = "struck sounds are heard" if present >= 0.5 else "hardly any struck sound is heard"
     return outcome(
@@ -154,8 +156,8 @@ def _loop(features: Features, brief: Brief, description: np.ndarray | None) -> C
 
 
 _CHECKS: dict[str, Callable[[Features, Brief, np.ndarray | None], CheckOutcome]] = {
-    "category": _kind("category"),
-    "family": _kind("family"),
+    "category": _category,
+    "family": _family,
     "bpm": _tempo,
     "key": _key,
     "loop": _loop,

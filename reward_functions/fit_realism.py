@@ -20,6 +20,7 @@ import numpy as np
 from rich.progress import track
 
 from audioforge.reward_functions.description import describe
+from audioforge.reward_functions.kernel_fit import least_squares
 from audioforge.reward_functions.realism import QUANTILES, Realism, texture
 from audioforge.reward_functions.redteam_extra import ATTACKS, CONTROLS
 from audioforge.reward_functions.redteam_inputs import INPUTS, bases, music
@@ -115,12 +116,8 @@ def fit(table: Table, centres: int = 400, ridge: float = 1.0, width: float = 2.0
         (0.0,) * len(QUANTILES),
     )
     among, within = draft.kernel(scaled), draft.kernel(draft.centres.astype(np.float64))
-    weight = weights(table)[:, None]
     target = np.where(table.genuine, 1.0, -1.0)[:, None]
-    found = np.linalg.solve(
-        among.T @ (weight * among) + ridge * within + 1e-6 * np.eye(len(chosen)),
-        among.T @ (weight * target),
-    )
+    found = least_squares(among, within, weights(table), target, ridge)
     return draft._replace(coefficients=found[:, 0].astype(np.float32))
 
 

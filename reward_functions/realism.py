@@ -21,6 +21,7 @@ import numpy as np
 
 from audioforge.reward_functions.committed import committed
 from audioforge.reward_functions.curves import through
+from audioforge.reward_functions.kernel_fit import gaussian
 from audioforge.reward_functions.naturalness import descriptors
 from audioforge.utils.spectral_analysis import Features
 
@@ -46,11 +47,7 @@ class Realism(NamedTuple):
 
     def kernel(self, scaled: np.ndarray) -> np.ndarray:
         """Return the likeness of scaled textures, [rows, D], to the centres: [rows, centres]."""
-        centres = self.centres.astype(np.float64)
-        distance = (
-            (scaled**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * scaled @ centres.T
-        ) / scaled.shape[1]
-        return np.exp(-np.maximum(distance, 0) / self.width**2)
+        return gaussian(scaled, self.centres, self.width)
 
     def margins(self, textures: np.ndarray) -> np.ndarray:
         """Return the margin of textures, [rows, D]: [rows]."""
