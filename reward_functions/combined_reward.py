@@ -30,6 +30,7 @@ from audioforge.reward_functions.checks import compile_checks
 from audioforge.reward_functions.config import PARTS, RewardConfig
 from audioforge.reward_functions.curves import geometric_mean
 from audioforge.reward_functions.gates import Gate, gates, music_gates
+from audioforge.reward_functions.one_thread import one_thread
 from audioforge.reward_functions.plugins import Plugin, load_plugin
 from audioforge.reward_functions.score import RewardReport, Score, unscored
 from audioforge.utils.audio_processing import Audio
@@ -89,10 +90,11 @@ class CombinedReward:
             )
         known = _reference_set(tuple(_Held(audio) for audio in references)) if references else None
         own = [index for index, first in enumerate(firsts) if first == index]
-        judged = {
-            own[place]: self._one(features, brief, known, recent)
-            for place, features in self._measured([audios[index] for index in own])
-        }
+        with one_thread():
+            judged = {
+                own[place]: self._one(features, brief, known, recent)
+                for place, features in self._measured([audios[index] for index in own])
+            }
         reports: list[RewardReport] = []
         for index, first in enumerate(firsts):
             reports.append(reports[first] if first < index else judged[index])
