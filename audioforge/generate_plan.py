@@ -16,13 +16,8 @@ from typing import Any
 from audioforge.data import field_rules as rules
 from audioforge.data.field_rules import FieldError
 from audioforge.data.target_formats import SyntaxProblem, jsonl_entries
-from audioforge.generation.request import (
-    MAX_PROMPT,
-    MAX_SEED,
-    Capabilities,
-    GenerationRequest,
-    problem_of,
-)
+from audioforge.generation.backend import Capabilities, problem_of
+from audioforge.generation.request import MAX_PROMPT, MAX_SEED, GenerationRequest
 
 MAX_CLIPS = 100_000
 _RULES: dict[str, rules.Rule] = {

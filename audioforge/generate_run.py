@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -23,7 +23,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from audioforge.generation.request import Backend, Capabilities, Clip, Failure, GenerationRequest
+from audioforge.generation.backend import Backend, Capabilities
+from audioforge.generation.request import Clip, Failure, GenerationRequest
 from audioforge.rollouts.record import versions
 from audioforge.rollouts.store import write_checked
 from audioforge.utils.audio_processing import Audio, encode
@@ -73,7 +74,7 @@ class Folder:
         """Write a clip, then its facts."""
         content = encode(clip.audio, *FORMATS[self.format])
         facts = {
-            "request": asdict(clip.request),
+            "request": clip.request.to_json(),
             "request_key": clip.request.key,
             "model": backend.capabilities.model,
             "weights_sha256": backend.weights_sha256,
@@ -90,7 +91,7 @@ class Folder:
     def regret(self, failure: Failure) -> None:
         """Append a failure to FAILURES."""
         line = {
-            "request": asdict(failure.request),
+            "request": failure.request.to_json(),
             "kind": failure.kind,
             "message": failure.message,
         }

@@ -1,6 +1,7 @@
 """What sounds.
 
-- request: GenerationRequest, Clip, Failure, Capabilities, Backend: the contract
+- request: GenerationRequest, InitAudio, Clip, Failure: what is asked and answered
+- backend: Capabilities, Backend: what a generator declares and promises
 - registry: backends by name
 - stable_audio, stable_audio_load, rf_sampler, sat_imports: Stable Audio, in mixed batches
 - synth, synth_scene, synth_voices, synth_drums, synth_tonal, synth_textures: the teacher

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from audioforge.generation.request import Backend
+from audioforge.generation.backend import Backend
 
 EMBEDDED = ("tiny-stable-audio",)
 """Models that ship with AudioForge, under data/models/."""

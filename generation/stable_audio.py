@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from audioforge.data.wording import tempo_of
-from audioforge.generation.request import Clip, Failure, GenerationRequest, problem_of
+from audioforge.generation.backend import problem_of
+from audioforge.generation.request import Clip, Failure, GenerationRequest
 from audioforge.generation.rf_sampler import Path, integrate
 from audioforge.generation.sat_imports import quiet
 from audioforge.generation.stable_audio_load import Loaded, load
@@ -120,7 +121,7 @@ class StableAudioBackend:
                 with_prompt[guided] = without + (with_prompt[guided] - without) * strength
             return with_prompt
 
-        paths = [Path(r.sampler, r.steps, r.seed, r.sigma_max) for r in requests]
+        paths = [Path(r.sampler, r.steps, r.seed, r.sigma_max or 1.0) for r in requests]
         return integrate(velocity, paths, (self.model.io_channels, self._frames), self.device)
 
     def _conditions(self, request: GenerationRequest) -> dict[str, torch.Tensor | None]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from audioforge.generation.request import Capabilities, GenerationDefaults
+from audioforge.generation.backend import Capabilities, GenerationDefaults
 from audioforge.generation.rf_sampler import SAMPLERS
 from audioforge.generation.sat_imports import quiet, stable_audio_tools
 
@@ -23,6 +23,8 @@ _HUB_LICENCES = {
     "stabilityai/stable-audio-open-small": "Stability AI Community License",
     "stabilityai/stable-audio-open-1.0": "Stability AI Community License",
 }
+SIGMA_MAX = (0.1, 1.0)
+"""Of rectified flow: the share of noise to start from."""
 _SAMPLERS = {"rectified_flow": SAMPLERS, "rf_denoiser": ("pingpong",)}
 _RECOMMENDED = {
     "rectified_flow": GenerationDefaults(50, 7.0, "euler"),
@@ -168,6 +170,7 @@ def _capabilities(config: dict[str, Any], objective: str, name: str, folder: Pat
         cfg_scale=tuple(card.get("cfg_scale", (1.0, 15.0))),
         samplers=_SAMPLERS[objective],
         negative_prompt=True,
+        sigma_max=SIGMA_MAX,
         recommended=recommended,
         licence=card.get("licence") or _HUB_LICENCES.get(name, "see the model card"),
         note=card.get("note", note),

@@ -12,13 +12,8 @@ from typing import Any
 
 from audioforge.data.brief import Brief
 from audioforge.data.wording import read_text
-from audioforge.generation.request import (
-    Capabilities,
-    Clip,
-    Failure,
-    GenerationDefaults,
-    GenerationRequest,
-)
+from audioforge.generation.backend import Capabilities, GenerationDefaults
+from audioforge.generation.request import Clip, Failure, GenerationRequest
 from audioforge.generation.synth import SAMPLE_RATE, VERSION, render
 
 

@@ -10,7 +10,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from audioforge.generation.request import MAX_PROMPT, MAX_SEED, Capabilities, GenerationRequest
+from audioforge.generation.backend import Capabilities
+from audioforge.generation.request import (
+    MAX_PROMPT,
+    MAX_SEED,
+    MAX_SIGMA,
+    GenerationRequest,
+)
 
 
 class AudioAction(BaseModel):
@@ -30,11 +36,17 @@ class AudioAction(BaseModel):
         None, ge=0, le=30, description="how strongly to follow the prompt"
     )
     sampler: str | None = Field(None, max_length=40, description="sampler name")
-    sigma_min: float | None = Field(None, ge=0, le=1_000)
-    sigma_max: float | None = Field(None, gt=0, le=1_000)
+    sigma_min: float | None = Field(None, gt=0, le=MAX_SIGMA, description="noise to end at")
+    sigma_max: float | None = Field(None, gt=0, le=MAX_SIGMA, description="noise to start from")
+    temperature: float | None = Field(None, ge=0, le=10, description="0: the likeliest token")
+    top_k: int | None = Field(None, ge=0, le=10_000, description="likeliest tokens; 0 is all")
+    top_p: float | None = Field(None, gt=0, le=1, description="likeliest tokens by probability")
     seed: int | None = Field(None, ge=0, le=MAX_SEED)
     model: str | None = Field(None, max_length=200)
     steering: dict[str, float] | None = Field(None, max_length=16)
+
+
+_TOKEN_FIELDS = ("temperature", "top_k", "top_p")
 
 
 def schema_lines(capabilities: Capabilities) -> str:
@@ -48,6 +60,12 @@ def schema_lines(capabilities: Capabilities) -> str:
     }
     if capabilities.negative_prompt:
         ranges["negative_prompt"] = "text, optional"
+    if capabilities.tokens:
+        ranges |= {
+            "temperature": "number, 0 to 10, optional",
+            "top_k": "integer, 0 to 10000, optional",
+            "top_p": "number, 0 to 1, optional",
+        }
     described = {n: f.description for n, f in AudioAction.model_fields.items() if n in ranges}
     return "\n".join(f'"{name}": {ranges[name]} ({text})' for name, text in described.items())
 
@@ -68,42 +86,51 @@ def compile_action(
         The request, and one line for everything that was ignored or clamped.
     """
     notes: list[str] = []
-    ignored = (
-        "sigma_min",
-        "seed",
-        "model",
-        "steering",
-        *(() if capabilities.negative_prompt else ("negative_prompt",)),
-    )
-    notes += [f"{name} ignored" for name in ignored if getattr(action, name) is not None]
 
-    def clamp(name: str, value: Any, low: float, high: float) -> Any:
-        kept = min(max(value, low), high)
-        if kept != value:
+    def clamp(name: str, low: float, high: float, usual: float) -> float:
+        value = getattr(action, name)
+        kept = min(max(usual if value is None else value, low), high)
+        if value is not None and kept != value:
             notes.append(f"{name} {value:g} clamped to {kept:g}")
         return kept
 
+    ignored = _ignored(capabilities)
+    notes += [f"{name} ignored" for name in ignored if getattr(action, name) is not None]
     recommended = capabilities.recommended
     sampler = action.sampler or recommended.sampler
     if sampler not in capabilities.samplers:
         notes.append(f"sampler {sampler!r} unknown, {recommended.sampler!r} used")
         sampler = recommended.sampler
+    optional: dict[str, Any] = {
+        name: clamp(name, allowed[0], allowed[1], allowed[0])
+        for name, allowed in (
+            ("sigma_max", capabilities.sigma_max),
+            ("sigma_min", capabilities.sigma_min),
+        )
+        if allowed is not None and getattr(action, name) is not None
+    }
+    optional |= {
+        name: getattr(action, name)
+        for name in ("negative_prompt", *_TOKEN_FIELDS)
+        if name not in ignored and getattr(action, name) is not None
+    }
     request = GenerationRequest(
         prompt=action.prompt,
-        negative_prompt=(action.negative_prompt or "") if capabilities.negative_prompt else "",
-        seconds=float(
-            clamp("seconds_total", action.seconds_total or seconds, 0.5, capabilities.max_seconds)
-        ),
-        steps=int(clamp("steps", action.steps or recommended.steps, *capabilities.steps)),
-        cfg_scale=float(
-            clamp(
-                "cfg_scale",
-                recommended.cfg_scale if action.cfg_scale is None else action.cfg_scale,
-                *capabilities.cfg_scale,
-            )
-        ),
+        seconds=float(clamp("seconds_total", 0.5, capabilities.max_seconds, seconds)),
+        steps=int(clamp("steps", *capabilities.steps, recommended.steps)),
+        cfg_scale=float(clamp("cfg_scale", *capabilities.cfg_scale, recommended.cfg_scale)),
         sampler=sampler,
-        sigma_max=float(clamp("sigma_max", action.sigma_max or 1.0, 0.1, 1.0)),
         seed=seed,
+        **optional,
     )
     return request, tuple(notes)
+
+
+def _ignored(capabilities: Capabilities) -> tuple[str, ...]:
+    """Name the fields of an action that this backend has no use for."""
+    return (
+        *("seed", "model", "steering"),
+        *(() if capabilities.negative_prompt else ("negative_prompt",)),
+        *(() if capabilities.tokens else _TOKEN_FIELDS),
+        *(n for n in ("sigma_max", "sigma_min") if getattr(capabilities, n) is None),
+    )

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
-from audioforge.generation.request import Backend, Clip, Failure, GenerationRequest
+from audioforge.generation.backend import Backend
+from audioforge.generation.request import Clip, Failure, GenerationRequest
 from audioforge.reward_functions.score import RewardReport
 from audioforge.utils.audio_processing import Audio, read_audio
 

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from audioforge.generation.request import Capabilities, GenerationDefaults
+from audioforge.generation.backend import Capabilities, GenerationDefaults
 from audioforge.rollouts.action import schema_lines
 from audioforge.utils.prompt_templates import PromptTemplate, fill, load_templates
 

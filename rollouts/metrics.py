@@ -9,7 +9,6 @@ import json
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 
 from audioforge.rollouts.record import Group, Rollout
@@ -77,7 +76,7 @@ def _row(group: Group, rollout: Rollout, folder: Path) -> Row:
         target=group.target.target_description,
         prompt=request.prompt if request else rollout.text,
         parameters=json.dumps(
-            {k: v for k, v in asdict(request).items() if k != "prompt"} if request else {}
+            {k: v for k, v in request.to_json().items() if k != "prompt"} if request else {}
         ),
         reward=rollout.reward,
         audio=folder / clip.path if clip and clip.path else None,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from audioforge.generation.request import Backend, Clip, Failure, GenerationRequest
+from audioforge.generation.backend import Backend
+from audioforge.generation.request import Clip, Failure, GenerationRequest
 
 
 class OneAtATime:

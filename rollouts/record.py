@@ -121,7 +121,7 @@ class Rollout:
             "action": None if self.action is None else self.action.model_dump(exclude_none=True),
             "issues": [issue._asdict() for issue in self.issues],
             "notes": list(self.notes),
-            "request": None if self.request is None else asdict(self.request),
+            "request": None if self.request is None else self.request.to_json(),
             "duplicate_of": self.duplicate_of,
             "attempt": self.attempt,
             "clip": None if self.clip is None else asdict(self.clip),
@@ -152,7 +152,9 @@ class Rollout:
                 else AudioAction.model_validate(line["action"]),
                 issues=tuple(ParseIssue(**issue) for issue in line["issues"]),
                 notes=tuple(line["notes"]),
-                request=None if line["request"] is None else GenerationRequest(**line["request"]),
+                request=None
+                if line["request"] is None
+                else GenerationRequest.from_json(line["request"]),
                 clip=None if line["clip"] is None else StoredClip(**line["clip"]),
                 report=None if line["report"] is None else report_from_json(line["report"]),
                 origin=Origin(**line["origin"]),

@@ -73,8 +73,11 @@ SAMPLER_ALIASES = {
     "ping_pong": "pingpong",
     "ping pong": "pingpong",
 }
-_WHOLE = ("steps", "seed")
-_NUMBERS = ("seconds_total", "cfg_scale", "sigma_min", "sigma_max", *_WHOLE)
+_WHOLE = ("steps", "seed", "top_k")
+_NUMBERS = (
+    *("seconds_total", "cfg_scale", "sigma_min", "sigma_max", "temperature", "top_p"),
+    *_WHOLE,
+)
 _TEXT_LIMITS = {"prompt": MAX_PROMPT, "negative_prompt": MAX_PROMPT, "sampler": 40, "model": 200}
 _NUMBER_TEXT = re.compile(r"[+-]?\d{1,12}(?:\.\d{1,12})?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")

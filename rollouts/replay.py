@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import soundfile as sf
 
+from audioforge.generation.backend import Backend
 from audioforge.generation.registry import load_backend
-from audioforge.generation.request import Backend, Clip
+from audioforge.generation.request import Clip
 from audioforge.rollouts.errors import ReplayError
 from audioforge.rollouts.guarded import make_clips
 from audioforge.rollouts.record import Rollout, versions

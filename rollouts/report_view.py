@@ -187,7 +187,7 @@ def _settings(rollout: Rollout) -> tuple[tuple[str, str], ...]:
         ("sampler", request.sampler),
         ("length", f"{request.seconds:g} s"),
     ]
-    if request.sigma_max != 1.0:
+    if request.sigma_max not in (None, 1.0):
         settings.append(("sigma max", f"{request.sigma_max:g}"))
     return tuple(settings)
 
@@ -232,7 +232,7 @@ def _shortened(text: str) -> str:
 
 def _facts(rollout: Rollout) -> str:
     facts = {
-        "request": asdict(rollout.request) if rollout.request else None,
+        "request": rollout.request.to_json() if rollout.request else None,
         "measured": {n: dict(s.measured) for n, s in rollout.report.parts.items() if s.measured}
         if rollout.report
         else None,

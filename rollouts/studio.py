@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from audioforge.data.brief import Brief
-from audioforge.generation.request import Backend
+from audioforge.generation.backend import Backend
 from audioforge.reward_functions.score import RewardReport
 from audioforge.rollouts.record import Origin, Rollout, versions
 from audioforge.rollouts.store import RunStore

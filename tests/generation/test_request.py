@@ -3,9 +3,10 @@
 import dataclasses
 
 import pytest
+import signals
 
 from audioforge.generation.registry import load_backend
-from audioforge.generation.request import GenerationRequest
+from audioforge.generation.request import GenerationRequest, InitAudio
 
 PLAIN = GenerationRequest("techno beat", 4.0, seed=1)
 
@@ -19,7 +20,9 @@ PLAIN = GenerationRequest("techno beat", 4.0, seed=1)
         ({"cfg_scale": float("inf")}, "cfg_scale must be finite, got inf"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"seed": -1}, r"seed must be in \[0, 4294967295\], got -1"),
-        ({"sigma_max": 0.0}, r"sigma_max must be in \(0, 1\], got 0.0"),
+        ({"sigma_max": 0.0}, r"sigma_max must be in \(0, 1000\], got 0.0"),
+        ({"sigma_min": 2e3}, r"sigma_min must be in \(0, 1000\], got 2000.0"),
+        ({"top_p": 0.0}, r"top_p in \(0, 1\], got 1.0, 0 and 0.0"),
     ],
 )
 def test_a_request_that_makes_no_sense_is_refused(change, words):
@@ -48,3 +51,40 @@ def test_a_hub_model_that_cannot_be_had_is_one_clear_line(monkeypatch):
 def test_an_unknown_device_is_one_clear_line():
     with pytest.raises(ValueError, match="device must be auto, cpu or cuda, got 'tpu'"):
         load_backend("tiny-stable-audio", "tpu")
+
+
+def test_json_holds_what_differs_from_the_defaults_and_reads_back():
+    told = dataclasses.replace(PLAIN, steps=9, sigma_max=0.7).to_json()
+    assert told == {
+        "prompt": "techno beat",
+        "seconds": 4.0,
+        "seed": 1,
+        "steps": 9,
+        "sigma_max": 0.7,
+    }
+    assert GenerationRequest.from_json(told).to_json() == told
+
+
+def test_sound_to_start_from_counts_by_its_samples():
+    first, same = (InitAudio(signals.sine(440.0, 0.1)) for _ in range(2))
+    request = dataclasses.replace(PLAIN, init_audio=first)
+    assert request.key == dataclasses.replace(PLAIN, init_audio=same).key != PLAIN.key
+    for other in (InitAudio(signals.sine(441.0, 0.1)), InitAudio(first.audio, strength=0.5)):
+        assert dataclasses.replace(PLAIN, init_audio=other).key != request.key
+    with pytest.raises(ValueError, match="made anew from that sound"):
+        GenerationRequest.from_json(request.to_json())
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"use": "mix"}, "use must be one of"),
+        ({"strength": 0.0}, r"strength must be in \(0, 1\], got 0.0"),
+        ({"use": "remake"}, "remake must name stretches"),
+        ({"remake": ((0.0, 1.0),)}, "remake must name stretches"),
+        ({"use": "remake", "remake": ((1.0, 0.5),)}, "pairs of 0 <= start < end"),
+    ],
+)
+def test_sound_to_start_from_says_what_it_is_for(settings, words):
+    with pytest.raises(ValueError, match=words):
+        InitAudio(signals.sine(440.0, 0.1), **settings)

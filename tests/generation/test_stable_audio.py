@@ -45,7 +45,7 @@ def upstream(backend, request):
             device="cpu",
             return_latents=True,
             sampler_type=request.sampler,
-            sigma_max=request.sigma_max,
+            sigma_max=request.sigma_max or 1.0,
         )
 
 

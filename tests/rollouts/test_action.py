@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from audioforge.generation.request import Capabilities, GenerationDefaults
+from audioforge.generation.backend import Capabilities, GenerationDefaults
 from audioforge.rollouts.action import AudioAction, compile_action, schema_lines
 
 CAN = Capabilities(
@@ -18,6 +18,7 @@ CAN = Capabilities(
     recommended=GenerationDefaults(8, 2.0, "pingpong"),
     licence="MIT",
     note="",
+    sigma_max=(0.1, 1.0),
 )
 
 
