@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -118,9 +117,6 @@ def _targets(source: str) -> dict[str, Target] | None:
 
 def _shown(listed: Sequence[Listed], known: Sequence[FileScore], workers: int) -> Iterator[Scored]:
     """Judge with a progress bar: rate, time left, mean so far."""
-    # Each worker has one core: threads of the linear algebra would only get in each other's way.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
     total, count = 0.0, 0
     with _bar() as bar:
         task = bar.add_task("files", total=len(listed), rate="", mean="")

@@ -1,4 +1,4 @@
-"""What every benchmark shares: `--quick`, `--out`, and one JSON object as the last line."""
+"""What benchmarks share: options, one JSON object as the last line, real clips, AUC."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+REAL = Path(__file__).parents[2] / "shared" / "real_audio"
+"""Where real clips lie, when nothing else is named."""
 PACKAGES = ("torch", "transformers", "stable-audio-tools", "numpy", "scipy", "librosa")
 
 
@@ -37,6 +41,21 @@ class Benchmark:
         self.given = self.parser.parse_args()
         return self.given
 
+    def options_with_real_clips(self) -> argparse.Namespace:
+        """Read the command line with `--real`, a folder of real clips with its manifest.json.
+
+        Raises:
+            SystemExit: there is none.
+        """
+        self.parser.add_argument("--real", type=Path, default=REAL, help="clips and manifest.json")
+        given = self.options()
+        if not (given.real / "manifest.json").is_file():
+            sys.stderr.write(
+                f"no manifest.json in {given.real}: name a set of real clips with --real\n"
+            )
+            raise SystemExit(2)
+        return given
+
     def finish(self, numbers: dict[str, Any], device: str = "cpu") -> None:
         """Print the numbers with device, versions, command and seconds as the last line.
 
@@ -54,6 +73,14 @@ class Benchmark:
             self.given.out.parent.mkdir(parents=True, exist_ok=True)
             self.given.out.write_text(line + "\n", encoding="utf-8")
         sys.stdout.write(line + "\n")
+
+
+def auc(damaged_ones: np.ndarray, clean_ones: np.ndarray) -> float:
+    """Return the chance that a damaged clip has the higher number; ties count half."""
+    from scipy.stats import rankdata
+
+    ranks, n = rankdata(np.concatenate([damaged_ones, clean_ones])), len(damaged_ones)
+    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * len(clean_ones)))
 
 
 def versions() -> dict[str, str]:

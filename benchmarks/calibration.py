@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import Benchmark
+from _common import REAL, Benchmark, auc
 from damage import STEREO_ONLY, STRENGTHS, damaged, prepared
-from faults import REAL, auc
 from rich.progress import track
 
 from audioforge.data.brief import Brief

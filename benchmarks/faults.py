@@ -14,16 +14,14 @@ Faults with one figure in the reference table are compared at full strength.
 from __future__ import annotations
 
 import json
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from _common import Benchmark
+from _common import Benchmark, auc
 from damage import STEREO_ONLY, STRENGTHS, damaged, is_stereo, prepared
 from rich.progress import track
-from scipy.stats import rankdata
 
 from audioforge.reward_functions import audio_quality
 from audioforge.reward_functions.calibrate import profiles_of
@@ -31,7 +29,6 @@ from audioforge.reward_functions.faults import DETECTORS
 from audioforge.utils.audio_processing import Audio, read_audio, trim
 from audioforge.utils.spectral_analysis import Features
 
-REAL = Path(__file__).parents[2] / "shared" / "real_audio"
 DETECTOR_OF = {
     "clipping": "clipping", "clicks": "clicks", "dropouts": "dropouts", "dc": "DC offset",
     "low_pass": "spectral edge", "sample_hold": "held samples", "hum": "hum",
@@ -76,12 +73,6 @@ def real_clips(folder: Path, quick: bool) -> list[RealClip]:
     return kept
 
 
-def auc(damaged_ones: np.ndarray, clean_ones: np.ndarray) -> float:
-    """Return the chance that a damaged clip has the higher number; ties count half."""
-    ranks, n = rankdata(np.concatenate([damaged_ones, clean_ones])), len(damaged_ones)
-    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * len(clean_ones)))
-
-
 def measured(features: Features, category: str | None) -> dict[str, float]:
     """Return the severity by detector, and the quality score."""
     severities = {name: detector(features).severity for name, detector in DETECTORS.items()}
@@ -120,13 +111,7 @@ def at_reference(found: dict[str, list[float]]) -> list[str]:
 def main() -> None:
     """Measure and report."""
     benchmark = Benchmark(__doc__)
-    benchmark.parser.add_argument("--real", type=Path, default=REAL, help="clips and manifest.json")
-    given = benchmark.options()
-    if not (given.real / "manifest.json").is_file():
-        sys.stderr.write(
-            f"no manifest.json in {given.real}: name a set of real clips with --real\n"
-        )
-        raise SystemExit(2)
+    given = benchmark.options_with_real_clips()
     clips = real_clips(given.real, given.quick)
     clean = [measured(Features(clip.audio), clip.category) for clip in clips]
     told: dict[str, dict[str, Any]] = defaultdict(dict)

@@ -12,19 +12,17 @@ share of clips whose own tempo scores above all 20. `at_4_s` repeats it on the f
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from _common import Benchmark
-from faults import REAL, auc
+from _common import Benchmark, auc
 from rich.progress import track
 
 from audioforge.reward_functions import redteam_signals as sounds
 from audioforge.reward_functions.tempo import match_tempo
-from audioforge.utils.audio_processing import Audio, read_audio, trim
+from audioforge.utils.audio_processing import Audio, read_audio, repeat, trim
 from audioforge.utils.spectral_analysis import Features
 
 DECOYS = 20
@@ -65,9 +63,7 @@ def labelled(folder: Path) -> list[Labelled]:
         if clip["bpm_reliable"]:
             audio = read_audio(folder / clip["file"])
             if clip["category"] == "loop":
-                times = int(np.ceil(TILED_SECONDS / audio.seconds))
-                tiled = Audio(np.tile(audio.samples, times), audio.sample_rate)
-                audio = trim(tiled, TILED_SECONDS)
+                audio = repeat(audio, TILED_SECONDS)
             kept.append(Labelled(audio, clip["bpm"]))
     return kept
 
@@ -116,13 +112,7 @@ def summary(rows: Sequence[Marks]) -> dict[str, Any]:
 def main() -> None:
     """Measure and report."""
     benchmark = Benchmark(__doc__)
-    benchmark.parser.add_argument("--real", type=Path, default=REAL, help="clips and manifest.json")
-    given = benchmark.options()
-    if not (given.real / "manifest.json").is_file():
-        sys.stderr.write(
-            f"no manifest.json in {given.real}: name a set of real clips with --real\n"
-        )
-        raise SystemExit(2)
+    given = benchmark.options_with_real_clips()
     clips = labelled(given.real)[:: 5 if given.quick else 1]
     rng = np.random.default_rng(0)
     long = [marks(clip, rng) for clip in track(clips, "clips")]

@@ -208,11 +208,11 @@ def look_up(word: str, known: Mapping[str, Asked]) -> Asked | None:
 def join_parts(whole: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what holds for the whole clip.
 
-    A quality must be said of all parts alike. A number or a kind of sound may be said once, and is
-    dropped where the parts differ.
+    A quality, a form or what must be absent must be said of all parts alike. A number, a kind of
+    sound or what must be heard may be said once, and is dropped where the parts differ.
     """
     joined = dict(whole)
-    qualities = {asked[0] for asked in QUALITIES}
+    qualities = {*(asked[0] for asked in QUALITIES), "forbidden", "one_shot", "gapless"}
     for name in {name for part in parts for name in part}:
         told = [part[name] for part in parts if name in part]
         everywhere = len(told) == len(parts) or name not in qualities

@@ -155,7 +155,7 @@ class Reading:
     negated: tuple[str, ...] = ()
     """Words the text forbids ("no drums", "without reverb")."""
     unchecked: tuple[str, ...] = ()
-    """Claims understood that no field holds: "wide", or "brightness of a part"."""
+    """Claims understood that no field holds: "happy", or "brightness of a part"."""
 
 
 _BOUND = r"(?:over|under|above|below|than|least|most|beyond)\s{1,3}"

@@ -47,7 +47,7 @@ def score(features: Features, category: str | None = None) -> Score:
             {"loudness_lufs": features.lufs if math.isfinite(features.lufs) else -120.0},
         )
     found, natural = faults(features), naturalness(features, profile(category))
-    raw = raw_quality(found, natural, category)
+    raw = _multiplied(found, natural, category)
     value = through(raw, _SCALE)
     worst = sorted((f for f in found if f.value < 0.85), key=lambda f: f.value)
     reasons = [f"{f.name}: {f.words}" for f in worst[:2]]
@@ -63,7 +63,7 @@ def score(features: Features, category: str | None = None) -> Score:
     )
 
 
-def raw_quality(found: tuple[Fault, ...], natural: Naturalness, category: str | None) -> float:
+def _multiplied(found: tuple[Fault, ...], natural: Naturalness, category: str | None) -> float:
     """Multiply naturalness and faults; a fault that is ordinary in the category counts half."""
     value = natural.value
     for fault in found:

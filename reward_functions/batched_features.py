@@ -132,12 +132,13 @@ def _measure(features: Sequence[Features], device: torch.device) -> None:
     try:
         with torch.inference_mode():
             centred = torch.from_numpy(np.stack([f.centred for f in features])).to(device)
-            loudness = _loudness(centred, rate)
+            energies = _hop_energies(centred, rate)
+            loudness = [gated_lufs(*energy) for energy in energies]
             heard = [i for i, lufs in enumerate(loudness) if lufs >= SILENCE_LUFS]
             if heard:
                 gains = torch.from_numpy(np.array([target_gain(loudness[i]) for i in heard]))
                 sound = centred[heard] * gains.to(device)[:, None, None]
-                _lay([features[i] for i in heard], "lufs", [loudness[i] for i in heard])
+                _lay([features[i] for i in heard], "hop_energy", [energies[i] for i in heard])
                 for name, values in _measurements(sound, rate):
                     _lay([features[i] for i in heard], name, values.cpu().numpy())
     finally:
@@ -152,8 +153,8 @@ def _lay(features: Sequence[Features], name: str, values: Iterable[Any]) -> None
         f.__dict__[name] = value.astype(np.float64) if name == "frame_flatness_db" else value
 
 
-def _loudness(centred: torch.Tensor, rate: int) -> list[float]:
-    """Return the LUFS of clips [B, channels, time], filtered by multiplying spectra."""
+def _hop_energies(centred: torch.Tensor, rate: int) -> list[tuple[np.ndarray, int]]:
+    """Return `hop_energy` of clips [B, channels, time], filtered by multiplying spectra."""
     import torch
 
     count, channels, samples = centred.shape
@@ -162,7 +163,7 @@ def _loudness(centred: torch.Tensor, rate: int) -> list[float]:
     weighted = torch.fft.irfft(torch.fft.rfft(centred, size) * response, size)
     pieces = weighted[..., : samples // hop * hop].reshape(count, channels, -1, hop)
     energy = pieces.square().sum((1, 3)).cpu().numpy().astype(np.float64)
-    return [gated_lufs(row, hop) for row in energy]
+    return [(row, hop) for row in energy]
 
 
 @lru_cache(maxsize=4)

@@ -19,10 +19,8 @@ import numpy as np
 from rich.progress import track
 
 from audioforge.data.families import CATEGORIES, FAMILIES
-from audioforge.reward_functions.audio_quality import raw_quality
-from audioforge.reward_functions.faults import faults
-from audioforge.reward_functions.naturalness import DESCRIPTORS, descriptors, naturalness
-from audioforge.utils.audio_processing import Audio, read_audio
+from audioforge.reward_functions.naturalness import DESCRIPTORS, descriptors
+from audioforge.utils.audio_processing import Audio, read_audio, repeat
 from audioforge.utils.spectral_analysis import Features
 
 _HOME = {
@@ -63,11 +61,7 @@ def real_clips(folder: Path) -> list[tuple[tuple[str, ...], Audio]]:
     for clip in clips:
         audio, homes = read_audio(folder / clip["file"]), profiles_of(clip)
         if clip["category"] == "loop":
-            count = int(np.ceil(_SECONDS / audio.seconds))
-            audio = Audio(
-                np.tile(audio.samples, count)[:, : round(_SECONDS * audio.sample_rate)],
-                audio.sample_rate,
-            )
+            audio = repeat(audio, _SECONDS)
         if homes and audio.seconds >= 0.5:
             kept.append((homes, audio))
     return kept
@@ -98,12 +92,8 @@ def band(values: np.ndarray, slack: float) -> tuple[float, float, float, float]:
     return (least - margin, least, most, most + margin)
 
 
-def fit_profile(rows: list[tuple[str, Features]], category: str) -> dict[str, object]:
-    """Fit the bands of one kind; "real" and "made" clips count alike.
-
-    What quality its clips then have as multiplied is told too, at the 5th, 25th, 75th and 97th
-    percentile.
-    """
+def fit_profile(rows: list[tuple[str, Features]]) -> dict[str, object]:
+    """Fit the bands of one kind; "real" and "made" clips count alike."""
     table = {
         name: [descriptors(f) for origin, f in rows if origin == name] for name in ("real", "made")
     }
@@ -120,12 +110,8 @@ def fit_profile(rows: list[tuple[str, Features]], category: str) -> dict[str, ob
             max(b[2] for b in each),
             max(b[3] for b in each),
         )
-    kind = None if category == "music" else category
-    raw = [raw_quality(faults(f), naturalness(f, bands), kind) for _, f in rows]
-    quality = np.percentile(raw, (5, 25, 75, 97))
     return {
         "bands": {k: [round(float(x), 4) for x in v] for k, v in bands.items()},
-        "quality": [round(float(x), 4) for x in quality],
         "clips": {origin: len(t) for origin, t in table.items()},
     }
 
@@ -144,9 +130,7 @@ def main() -> None:
             rows[home].append(("real", Features(audio)))
     for category, path in track(made_clips(args.made, args.most), "made clips"):
         rows[category].append(("made", Features(read_audio(path))))
-    fitted = {
-        name: fit_profile(rows[name], name) for name in track(("music", *CATEGORIES), "fitting")
-    }
+    fitted = {name: fit_profile(rows[name]) for name in track(("music", *CATEGORIES), "fitting")}
     command = "python -m audioforge.reward_functions.calibrate --real REAL --made MADE"
     args.out.write_text(json.dumps({"command": command, "profiles": fitted}, indent=1) + "\n")
 

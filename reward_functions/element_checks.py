@@ -17,6 +17,7 @@ from audioforge.reward_functions.claims import outcome
 from audioforge.reward_functions.curves import ramp
 from audioforge.reward_functions.score import CheckOutcome
 from audioforge.utils.spectral_analysis import LOW_HZ, Features
+from audioforge.utils.spectral_shapes import bins_between
 
 _BASS_HZ, _TREBLE_HZ, _TOP_HZ = 150.0, 3_500.0, 7_200.0
 _AROUND_HZ, _STANDS_OUT = 300.0, 12.5
@@ -24,10 +25,9 @@ _AROUND_HZ, _STANDS_OUT = 300.0, 12.5
 
 def _share_db(features: Features, low: float, high: float) -> float:
     """Return the level of a band under that of everything from 40 Hz to 7.2 kHz, in dB."""
-    whole = (features.hz >= LOW_HZ) & (features.hz < _TOP_HZ)
-    band = (features.hz >= low) & (features.hz < high)
-    total = features.spectrum[whole].sum() + 1e-12
-    return float(10 * np.log10(features.spectrum[band].sum() / total + 1e-9))
+    total = features.spectrum[bins_between(features.hz, LOW_HZ, _TOP_HZ)].sum() + 1e-12
+    band = features.spectrum[bins_between(features.hz, low, high)].sum()
+    return float(10 * np.log10(band / total + 1e-9))
 
 
 def _bass(features: Features) -> float:

@@ -18,17 +18,19 @@ import numpy as np
 from rich.progress import track
 
 from audioforge.data.families import CATEGORIES, FAMILIES
+from audioforge.reward_functions import kernel_model
 from audioforge.reward_functions.calibrate import made_clips, real_clips
 from audioforge.reward_functions.description import describe
 from audioforge.reward_functions.fit_families import damage
-from audioforge.reward_functions.kernel_fit import gaussian, least_squares
-from audioforge.reward_functions.kinds import OUTPUTS, Kinds, score_of
+from audioforge.reward_functions.kernel_model import KernelModel
+from audioforge.reward_functions.kinds import OUTPUTS, score_of
 from audioforge.utils.audio_processing import Audio, read_audio, resample, to_mono
 from audioforge.utils.spectral_analysis import Features
 
 _VERSIONS = 3
 _FOLDS = 12
 _CENTRES = 600
+_SHAPE = kernel_model.Shape(width=1.0, ridge=0.3, limit=4.0, least_spread=1e-3)
 
 
 class Table(NamedTuple):
@@ -80,24 +82,15 @@ def measure(real: Path, made: Path, most: int) -> Table:
     return Table(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
-def fit(table: Table, width: float = 1.0, ridge: float = 0.3) -> Kinds:
+def fit(table: Table) -> KernelModel:
     """Fit with every category weighing the same, on the real rows and some of the others."""
-    middle, spread = table.descriptions.mean(0), table.descriptions.std(0) + 1e-3
-    scaled = ((table.descriptions - middle) / spread).clip(-4, 4)
     real = np.flatnonzero(table.sources >= 0)
     others = np.random.default_rng(0).permutation(np.flatnonzero(table.sources < 0))
     chosen = np.sort(np.concatenate([real, others[: max(_CENTRES - len(real), 0)]]))
-    centres = scaled[chosen].astype(np.float16)
     own = table.targets[:, : len(CATEGORIES)].argmax(1)
     shares = np.bincount(own, minlength=len(CATEGORIES))
     weight = (len(own) / len(CATEGORIES)) / np.maximum(shares, 1)[own]
-    among = gaussian(scaled, centres, width)
-    within = gaussian(centres.astype(np.float64), centres, width)
-    found = least_squares(among, within, weight, table.targets, ridge)
-    return Kinds(
-        middle.astype(np.float32), spread.astype(np.float32), centres,
-        found.astype(np.float32), width,
-    )  # fmt: skip
+    return kernel_model.fit(table.descriptions, table.targets, weight, chosen, _SHAPE)
 
 
 def unheard(table: Table) -> dict[str, float | dict[str, float]]:
@@ -111,7 +104,7 @@ def unheard(table: Table) -> dict[str, float | dict[str, float]]:
     for group in track(range(_FOLDS), "held-out clips"):
         model = fit(Table(*(column[of != group] for column in table)))
         rows = np.flatnonzero((of == group) & table.plain)
-        for row, told in zip(rows, model.likeness(table.descriptions[rows]), strict=True):
+        for row, told in zip(rows, model(table.descriptions[rows]), strict=True):
             likeness: dict[str, float] = dict(zip(CATEGORIES, map(float, told), strict=False))
             own = CATEGORIES[int(table.targets[row, : len(CATEGORIES)].argmax())]
             scores = {name: score_of(likeness, name)[0] for name in CATEGORIES}

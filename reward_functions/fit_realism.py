@@ -19,9 +19,10 @@ from typing import NamedTuple
 import numpy as np
 from rich.progress import track
 
+from audioforge.reward_functions import kernel_model
 from audioforge.reward_functions.description import describe
-from audioforge.reward_functions.kernel_fit import least_squares
-from audioforge.reward_functions.realism import QUANTILES, Realism, texture
+from audioforge.reward_functions.kernel_model import KernelModel
+from audioforge.reward_functions.realism import QUANTILES, texture
 from audioforge.reward_functions.redteam_extra import ATTACKS, CONTROLS
 from audioforge.reward_functions.redteam_inputs import INPUTS, bases, music
 from audioforge.utils.audio_processing import Audio
@@ -41,6 +42,8 @@ _CONTROLS = (
 """Harmless copies that count as music."""
 _PIECES = 5
 _KIND_GROUPS = 8
+_CENTRES = 400
+_SHAPE = kernel_model.Shape(width=2.0, ridge=1.0, limit=3.0, least_spread=1e-6)
 
 
 class Table(NamedTuple):
@@ -94,31 +97,13 @@ def weights(table: Table) -> np.ndarray:
     return weight * len(weight)
 
 
-def fit(table: Table, centres: int = 400, ridge: float = 1.0, width: float = 2.0) -> Realism:
-    """Fit regularised least squares on a Gaussian kernel with a random subset of centres.
-
-    Args:
-        table: what to learn from.
-        centres: rows that stay in the model.
-        ridge: strength of the regularisation, in units of a row's weight.
-        width: of the kernel, in units of the square root of the number of dimensions.
-    """
-    middle, spread = table.texture.mean(0), table.texture.std(0) + 1e-6
-    scaled = ((table.texture - middle) / spread).clip(-3, 3)
+def fit(table: Table) -> KernelModel:
+    """Fit on all rows, with a random subset of them as centres."""
+    count = len(table.texture)
     rng = np.random.default_rng(0)
-    chosen = np.sort(rng.choice(len(scaled), min(centres, len(scaled)), replace=False))
-    draft = Realism(
-        middle.astype(np.float32),
-        spread.astype(np.float32),
-        scaled[chosen].astype(np.float16),
-        np.zeros(len(chosen)),
-        width,
-        (0.0,) * len(QUANTILES),
-    )
-    among, within = draft.kernel(scaled), draft.kernel(draft.centres.astype(np.float64))
+    chosen = np.sort(rng.choice(count, min(_CENTRES, count), replace=False))
     target = np.where(table.genuine, 1.0, -1.0)[:, None]
-    found = least_squares(among, within, weights(table), target, ridge)
-    return draft._replace(coefficients=found[:, 0].astype(np.float32))
+    return kernel_model.fit(table.texture, target, weights(table), chosen, _SHAPE)
 
 
 def unseen(table: Table) -> np.ndarray:
@@ -136,7 +121,7 @@ def unseen(table: Table) -> np.ndarray:
         for fold in range(_PIECES):
             model = fit(_rows(table, (kinds != group) & (folds != fold)))
             judged = ((folds == fold) | (folds == -1)) & ((kinds == group) | table.genuine)
-            total[judged] += model.margins(table.texture[judged])
+            total[judged] += model(table.texture[judged])[:, 0]
             count[judged] += 1
     return total / np.maximum(count, 1)
 
@@ -182,9 +167,7 @@ def main() -> None:
             np.savez_compressed(args.table, **table._asdict())
     margins = unseen(table)
     plain = margins[table.kind == "music"]
-    levels = tuple(float(q) for q in np.percentile(plain, QUANTILES))
-    model = fit(table)._replace(levels=levels)
-    model.save(args.out)
+    fit(table).save(args.out, levels=np.percentile(plain, QUANTILES))
     sys.stdout.write(json.dumps(told_apart(table, margins)) + "\n")
 
 

@@ -12,15 +12,12 @@ Blind to: what a category means beyond the hundred real clips and 26 families th
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from audioforge.data.families import CATEGORIES
-from audioforge.reward_functions.committed import committed
 from audioforge.reward_functions.curves import ramp, through
-from audioforge.reward_functions.kernel_fit import gaussian
+from audioforge.reward_functions.kernel_model import KernelModel, load
 
 STRUCK = "struck"
 OUTPUTS = (*CATEGORIES, STRUCK)
@@ -28,41 +25,14 @@ _MARGIN_KNOTS = ((-1.0, 0.0), (-0.5, 0.12), (-0.2, 0.3), (0.0, 0.5), (0.4, 0.9),
 """Likeness to the asked category less that to the nearest other, to score: 0.5 is a tie."""
 
 
-class Kinds(NamedTuple):
-    """A fitted model; D numbers per description."""
-
-    middle: np.ndarray
-    spread: np.ndarray
-    """Mean and standard deviation of each number, [D]."""
-    centres: np.ndarray
-    """Scaled descriptions the kernel compares with, [centres, D]."""
-    coefficients: np.ndarray
-    """[centres, OUTPUTS]."""
-    width: float
-    """Of the kernel, in units of the square root of D."""
-
-    def likeness(self, descriptions: np.ndarray) -> np.ndarray:
-        """Return the likeness of descriptions, [rows, D], to each of OUTPUTS: [rows, OUTPUTS]."""
-        scaled = ((descriptions - self.middle) / self.spread).clip(-4, 4)
-        return gaussian(scaled, self.centres, self.width) @ self.coefficients
-
-    def save(self, path: Path) -> None:
-        """Write the model as an npz file."""
-        stored: dict[str, Any] = {k: np.asarray(v) for k, v in self._asdict().items()}
-        np.savez_compressed(path, **stored)
-
-
 @cache
-def kinds_model() -> Kinds:
-    """Load the committed model.
+def kinds_model() -> KernelModel:
+    """Load the committed model: descriptions, [rows, D], to likenesses, [rows, OUTPUTS].
 
     Raises:
         FileNotFoundError: it is missing; the message names the command that makes it.
     """
-    path = committed("kinds.npz", "python -m audioforge.reward_functions.fit_kinds")
-    with path.open("rb") as file, np.load(file) as stored:
-        middle, spread, centres, coefficients, width = (stored[name] for name in Kinds._fields)
-    return Kinds(middle, spread, centres, coefficients, float(width))
+    return load("kinds.npz", "python -m audioforge.reward_functions.fit_kinds")[0]
 
 
 def category_score(description: np.ndarray, category: str) -> tuple[float, str]:
@@ -71,7 +41,7 @@ def category_score(description: np.ndarray, category: str) -> tuple[float, str]:
     Returns:
         The score in [0, 1], 0.5 where another is as near, and the nearest category.
     """
-    found = dict(zip(OUTPUTS, kinds_model().likeness(description[None])[0], strict=True))
+    found = dict(zip(OUTPUTS, kinds_model()(description[None])[0], strict=True))
     return score_of({name: float(found[name]) for name in CATEGORIES}, category)
 
 
@@ -84,4 +54,4 @@ def score_of(likeness: dict[str, float], category: str) -> tuple[float, str]:
 
 def struck_likeness(description: np.ndarray) -> float:
     """Return how much a clip is like struck sounds, about -1 to 1."""
-    return float(kinds_model().likeness(description[None])[0][OUTPUTS.index(STRUCK)])
+    return float(kinds_model()(description[None])[0][OUTPUTS.index(STRUCK)])

@@ -14,14 +14,12 @@ learned.
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from audioforge.reward_functions.committed import committed
 from audioforge.reward_functions.curves import through
-from audioforge.reward_functions.kernel_fit import gaussian
+from audioforge.reward_functions.kernel_model import KernelModel, load
 from audioforge.reward_functions.naturalness import descriptors
 from audioforge.utils.spectral_analysis import Features
 
@@ -33,31 +31,13 @@ FLOOR = 0.05
 class Realism(NamedTuple):
     """A fitted model."""
 
-    middle: np.ndarray
-    spread: np.ndarray
-    """Mean and standard deviation of each number, [D]."""
-    centres: np.ndarray
-    """Scaled textures the kernel compares with, [centres, D]."""
-    coefficients: np.ndarray
-    """[centres]."""
-    width: float
-    """Of the kernel, in units of the square root of D."""
+    model: KernelModel
     levels: tuple[float, ...]
     """Margins of unseen music at QUANTILES."""
 
-    def kernel(self, scaled: np.ndarray) -> np.ndarray:
-        """Return the likeness of scaled textures, [rows, D], to the centres: [rows, centres]."""
-        return gaussian(scaled, self.centres, self.width)
-
     def margins(self, textures: np.ndarray) -> np.ndarray:
         """Return the margin of textures, [rows, D]: [rows]."""
-        scaled = ((textures - self.middle) / self.spread).clip(-3, 3)
-        return self.kernel(scaled) @ self.coefficients
-
-    def save(self, path: Path) -> None:
-        """Write the model as an npz file."""
-        stored: dict[str, Any] = {k: np.asarray(v) for k, v in self._asdict().items()}
-        np.savez_compressed(path, **stored)
+        return self.model(textures)[:, 0]
 
 
 @cache
@@ -67,12 +47,8 @@ def realism_model() -> Realism:
     Raises:
         FileNotFoundError: it is missing; the message names the command that makes it.
     """
-    path = committed("realism.npz", "python -m audioforge.reward_functions.fit_realism")
-    with path.open("rb") as file, np.load(file) as stored:
-        values = {name: stored[name] for name in Realism._fields}
-    return Realism(
-        **values | {"width": float(values["width"]), "levels": tuple(map(float, values["levels"]))}
-    )
+    model, more = load("realism.npz", "python -m audioforge.reward_functions.fit_realism")
+    return Realism(model, tuple(map(float, more["levels"])))
 
 
 def texture(features: Features, description: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from audioforge.reward_functions import redteam_signals as signals
-from audioforge.utils.audio_processing import Audio, read_audio, resample
+from audioforge.utils.audio_processing import Audio, read_audio, repeat, resample, trim
 
 NOTHING, REJECT, BELOW_P25, UNPAID = "nothing", "reject", "below p25", "unpaid"
 MARKS = {NOTHING: 0.05, REJECT: 0.25}
@@ -161,9 +161,8 @@ def music(folder: Path) -> list[tuple[str, Audio]]:
 
 def fitted(clip: Audio, looped: bool = True) -> Audio:
     """Cut a clip to 8 s; a loop that is shorter repeats."""
-    size = round(signals.SECONDS * clip.sample_rate)
-    count = -(-size // max(clip.samples.shape[1], 1)) if looped else 1
-    return Audio(np.tile(clip.samples, count)[:, :size], clip.sample_rate)
+    fill = repeat if looped and clip.samples.size else trim
+    return fill(clip, signals.SECONDS)
 
 
 def as_base(clip: Audio) -> Audio:

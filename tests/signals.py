@@ -56,14 +56,6 @@ def real_clips() -> tuple[tuple[str, str, float | None, Audio], ...]:
     )
 
 
-def tiled(audio: Audio, seconds: float) -> Audio:
-    """Repeat a loop up to a length."""
-    count = int(np.ceil(seconds / audio.seconds))
-    return Audio(
-        np.tile(audio.samples, count)[:, : round(seconds * audio.sample_rate)], audio.sample_rate
-    )
-
-
 @cache
 def real_music() -> tuple[Audio, ...]:
     """Loops with a pulse, tiled to 8 s, and music, from the real clips."""

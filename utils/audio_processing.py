@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -189,6 +190,12 @@ def to_mono(audio: Audio) -> Audio:
         if audio.channels == 1
         else Audio(audio.samples.mean(0, keepdims=True), audio.sample_rate)
     )
+
+
+def repeat(audio: Audio, seconds: float) -> Audio:
+    """Play a clip that is not empty over and over for `seconds`; a longer one is cut."""
+    count = math.ceil(seconds / audio.seconds)
+    return trim(Audio(np.tile(audio.samples, count), audio.sample_rate), seconds)
 
 
 def trim(audio: Audio, seconds: float) -> Audio:

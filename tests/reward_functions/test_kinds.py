@@ -8,7 +8,7 @@ from audioforge.data.brief import Brief
 from audioforge.data.families import CATEGORIES, FAMILIES
 from audioforge.generation.synth import render
 from audioforge.reward_functions.description import describe
-from audioforge.reward_functions.kernel_fit import gaussian, least_squares
+from audioforge.reward_functions.kernel_model import KernelModel, Shape, fit
 from audioforge.reward_functions.kinds import category_score, kinds_model, struck_likeness
 from audioforge.utils.audio_processing import resample
 from audioforge.utils.spectral_analysis import Features
@@ -43,10 +43,14 @@ def test_a_sound_like_nothing_heard_passes_for_no_category():
         assert category_score(strange.astype(float), category)[0] <= 0.45
 
 
-def test_the_kernel_is_one_at_its_centre_and_the_fit_meets_its_targets():
+def test_a_kernel_model_meets_its_targets_and_survives_its_file(tmp_path):
     rows = np.random.default_rng(0).standard_normal((30, 5))
-    among = gaussian(rows, rows, 0.5)
-    assert np.allclose(np.diag(among), 1)
     target = np.sign(rows[:, :1])
-    found = least_squares(among, among, np.ones(30), target, 1e-6)
-    assert np.abs(among @ found - target).max() < 0.01
+    shape = Shape(width=0.5, ridge=1e-6, limit=4.0, least_spread=1e-6)
+    model = fit(rows, target, np.ones(30), np.arange(30), shape)
+    assert np.abs(model(rows) - target).max() < 0.01
+    model.save(tmp_path / "model.npz", levels=np.arange(3))
+    with np.load(tmp_path / "model.npz") as stored:
+        kept = KernelModel(**{name: stored[name] for name in KernelModel._fields})
+        assert stored["levels"].tolist() == [0, 1, 2]
+    assert np.array_equal(kept(rows), model(rows))

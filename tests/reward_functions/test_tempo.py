@@ -6,7 +6,7 @@ from audioforge.data.brief import Brief
 from audioforge.data.families import FAMILIES
 from audioforge.generation.synth import render
 from audioforge.reward_functions.tempo import match_tempo
-from audioforge.utils.audio_processing import Audio, resample
+from audioforge.utils.audio_processing import Audio, repeat, resample
 from audioforge.utils.spectral_analysis import Features
 
 RELATED = (0.25, 1 / 3, 0.5, 2 / 3, 0.75, 1, 4 / 3, 1.5, 2, 3, 4)
@@ -45,7 +45,7 @@ def test_the_asked_tempo_beats_unrelated_ones_on_renders_at_16_khz_mono():
 
 def test_the_labelled_tempo_beats_unrelated_ones_on_real_loops():
     clips = [
-        (Features(signals.tiled(a, 12.0) if kind == "loop" else a), bpm)
+        (Features(repeat(a, 12.0) if kind == "loop" else a), bpm)
         for _, kind, bpm, a in signals.real_clips()
         if bpm
     ]
