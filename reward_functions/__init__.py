@@ -7,16 +7,20 @@ scoring.py                    score(): one clip from a path, an array or a tenso
 folder.py                     score_files(): the rewards as a metric over many files; listing.py,
                               file_score.py (a row), lanes.py (workers), versions.py
 comparison.py                 two sets of scored files; set_distances.py: MMD, Frechet, Vendi
-gates.py                      what a clip must be before it is judged at all
-audio_quality.py              damage (faults.py) and naturalness.py, calibrated on real clips
+gates.py                      what a clip must be before it is judged at all: cuts.py, realism.py,
+                              sounding.py
+audio_quality.py              damage (faults.py and the *_faults.py) and naturalness.py
 technical_characteristics.py  length, loudness, dynamics, peaks, channels, loop seam
-prompt_alignment.py           the brief as checks.py (tempo.py, tonality.py, families.py)
+prompt_alignment.py           the brief as checks.py (tempo.py, tonality.py, families.py, kinds.py,
+                              form_checks.py, element_checks.py)
 style_consistency.py          distance to a set of references, nothing for copies (fingerprint.py)
 plugins.py                    learned judges, optional: CLAP, audiobox-aesthetics
 creativity.py                 distance to the policy's recent clips
 description.py                a clip as one vector; curves.py: measurements into [0, 1]
-calibrate.py, fit_families.py commands that make calibration.json and families.npz
-committed.py                  finds those two files
+batched_features.py           the transforms of many clips at once on a torch device
+calibrate.py, fit_*.py        commands that make calibration.json and the *.npz; kernel_model.py;
+                              committed.py finds those files
+redteam.py                    adversarial inputs against any scorer: redteam_*.py
 """
 
 from __future__ import annotations

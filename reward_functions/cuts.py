@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import linalg, signal
+from scipy.ndimage import maximum_filter1d
 
 from audioforge.utils.spectral_analysis import Features, hann
 
@@ -40,10 +41,19 @@ def cut_strength(features: Features) -> float:
     if not places.size:
         return 0.0
     found = np.log2(np.maximum(ratio / 3, 1)) * np.minimum(_ended(x, rate, places), 4.0)
-    once = np.zeros(x.size // (2 * span) + 1)
-    np.maximum.at(once, places // (2 * span), found)  # one place is not counted twice
     most = max(round(_PER_SECOND * features.seconds), 1)
-    return float(np.sort(once)[::-1][:most].sum() / most)
+    return float(_apart(places, found, 2 * span)[:most].sum() / most)
+
+
+def _apart(places: np.ndarray, found: np.ndarray, least: int) -> np.ndarray:
+    """Return the strengths that are the largest within `least` samples around, largest first."""
+    order = np.argsort(places)
+    places, found = places[order], found[order]
+    first, end = np.searchsorted(places, (places - least + 1, places + least))
+    beaten = np.array(
+        [found[a:b].max() > own for a, b, own in zip(first, end, found, strict=True)], bool
+    )
+    return np.sort(found[~beaten])[::-1]
 
 
 def _residual(x: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
@@ -57,13 +67,12 @@ def _residual(x: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
 
 
 def _spikes(residual: np.ndarray, rate: int, loudness: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the largest sample of every 10 ms, and its ratio to the louder of its sides.
+    """Return samples larger than all within 5 ms, and their ratio to the louder of their sides.
 
     What lies 80 dB under the clip's RMS, `loudness`, counts as silence.
     """
     block, around = round(_BLOCK * rate), round(_AROUND * rate)
-    count = residual.size // block
-    places = residual[: count * block].reshape(count, block).argmax(1) + block * np.arange(count)
+    places = np.flatnonzero(residual == maximum_filter1d(residual, block | 1))
     edge = around + _SKIP + 1
     places = places[(places > edge) & (places < residual.size - edge)]
     energy = np.concatenate([[0.0], np.cumsum(residual.astype(np.float64) ** 2)])

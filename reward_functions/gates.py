@@ -19,6 +19,7 @@ from audioforge.reward_functions.curves import ramp
 from audioforge.reward_functions.cuts import cut_strength
 from audioforge.reward_functions.description import describe
 from audioforge.reward_functions.realism import realism
+from audioforge.reward_functions.sounding import sounding
 from audioforge.utils.spectral_analysis import Features
 
 
@@ -91,6 +92,7 @@ def music_gates(features: Features) -> tuple[Gate, ...]:
     Args:
         features: a clip whose other gates are not shut.
     """
+    features = sounding(features)
     cut = cut_strength(features)
     pieced = Gate(
         "pieced together",

@@ -119,17 +119,21 @@ def smear(f: Features) -> Fault:
     loud = levels[1][:tiles, :bands] > 1e-4 * levels[1].max()
     severity = float((middling - np.maximum(brief, lasting))[loud].mean())
     words = f"neither attacks nor tones are sharp ({severity:+.2f})"
-    return Fault("smeared phase", severity, 1 - 0.3 * ramp(severity, -0.08, 0.05), words)
+    return Fault("smeared phase", severity, 1 - 0.3 * ramp(severity, -0.08, 0.15), words)
 
 
 def _tiles(power: np.ndarray, frames: int, rate: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the spread of power in each tile of so many frames, and its mean, [tiles, bands]."""
+    """Return the spread of power in tiles of so many frames, and its mean, [tiles, bands].
+
+    Tiles overlap by half, so that it hardly matters where the clip begins.
+    """
     inside = _bands(power.shape[1], rate)
-    count, width = len(power) // frames, inside.shape[0]
-    tiles = power[: count * frames, :width].reshape(count, frames, width)
+    half, width = frames // 2, inside.shape[0]
+    count = len(power) // half
+    halves = power[: count * half, :width].reshape(count, half, width)
+    total, squared = halves.sum(1) @ inside, np.einsum("tfb,tfb->tb", halves, halves) @ inside
     cells = frames * inside.sum(0)
-    mean = tiles.sum(1) @ inside / cells
-    squares = np.einsum("tfb,tfb->tb", tiles, tiles) @ inside / cells
+    mean, squares = (total[:-1] + total[1:]) / cells, (squared[:-1] + squared[1:]) / cells
     return np.log(squares / (mean**2 + 1e-20) + 1e-9), mean
 
 
