@@ -78,10 +78,10 @@ def draw(section: Section, rows: Mapping[str, Mapping[str, Any]], path: Path) ->
     if not section.curves and not section.bars:
         return False
     drawn, axes = plt.subplots(1, len(section.curves) or 1, figsize=(8, 3), squeeze=False)
-    for axis, (key, label) in zip(axes[0], section.curves.items(), strict=False):
+    for axis, (key, (x, y)) in zip(axes[0], section.curves.items(), strict=False):
         for row, figures in rows.items():
             axis.plot(list(figures[key]), list(figures[key].values()), marker="o", label=row)
-        axis.set(xlabel=label, ylabel=key.replace("_curve", "").replace("_", " "), ylim=(0, None))
+        axis.set(xlabel=x, ylabel=y, ylim=(0, None))
     if section.bars:
         _bars(axes[0][0], section.bars, rows)
     for axis in axes[0]:

@@ -18,8 +18,8 @@ class Section:
     """Keys of the figures by heading."""
     nested: bool = False
     """Whether the figures lie one level down, by model."""
-    curves: Mapping[str, str] = field(default_factory=dict)
-    """Keys that hold {x: y} and are drawn, with the label of the horizontal axis."""
+    curves: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Keys that hold {x: y} and are drawn, with the labels of both axes."""
     bars: tuple[str, ...] = ()
     """Keys of speeds that are drawn side by side."""
 
@@ -44,7 +44,7 @@ SECTIONS = (
         "MusicGen",
         "Our decode loop against transformers' `generate`, by batch size.",
         {"share of memory bandwidth": "bandwidth_fraction"},
-        curves={"speedup": "batch"},
+        curves={"speedup": ("batch size", "times faster")},
     ),
     Section(
         "engine",
@@ -76,7 +76,10 @@ SECTIONS = (
             "kind of sound right": "prompt_class_accuracy", "chance": "chance",
             "asked tempo beats decoys": "tempo_beats_decoys", "MB": "model_mb",
         },
-        curves={"steps_curve": "steps", "cfg_curve": "cfg scale"},
+        curves={
+            "steps_curve": ("steps", "kind of sound right"),
+            "cfg_curve": ("cfg scale", "kind of sound right"),
+        },
     ),
     Section(
         "tiny_musicgen",
