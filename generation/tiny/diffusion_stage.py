@@ -25,6 +25,8 @@ from audioforge.generation.tiny.loop import Schedule, precision, run_steps, star
 BATCH = 32
 EMA = 0.9985
 CFG_DROPOUT = 0.1
+_WORTH_COMPILING = 200
+"""Steps: compiling takes a minute and saves a fifth of each."""
 
 
 class _Trained(torch.nn.Module):
@@ -80,7 +82,7 @@ def train(
     """Train on latents [clips, channels, frames] already divided by the latent scale; resumes."""
     model.to(device).train()
     model.pretransform.eval()
-    if shutil.which("c++") or device == "cuda":
+    if steps >= _WORTH_COMPILING and (shutil.which("c++") or device == "cuda"):
         model.model.model.transformer.compile()  # a fifth faster; the weights keep their names
     trained = _Trained(model).to(device)
 
