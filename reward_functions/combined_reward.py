@@ -4,7 +4,8 @@ One zero sinks the total, no part can buy another, and raising a part never lowe
 that cannot judge is left out, its weight spread over the others, and it stays in the report as
 unscored.
 
-Range:   [0, 1]; 0 when a gate is shut. 0.9 and more: no fault and every check passed; around 0.5:
+Range:   [0, 1]; 0 when a gate is shut. Under 0.1, where a clip is ruined, totals fall off with the
+         square: what else is wrong with it hardly counts. 0.9 and more: no fault and every check passed; around 0.5:
          as damaged as one real clip in ten, or a check failed.
 Source:  constraints with ceilings instead of sums: 2310.04373; see `docs/rewards.md`.
 """
@@ -28,7 +29,7 @@ from audioforge.reward_functions import (
 from audioforge.reward_functions.batched_features import measured_in_batches, torch_device
 from audioforge.reward_functions.checks import compile_checks
 from audioforge.reward_functions.config import PARTS, RewardConfig
-from audioforge.reward_functions.curves import geometric_mean
+from audioforge.reward_functions.curves import geometric_mean, toe
 from audioforge.reward_functions.gates import Gate, gates, music_gates
 from audioforge.reward_functions.one_thread import one_thread
 from audioforge.reward_functions.plugins import Plugin, load_plugin
@@ -38,6 +39,8 @@ from audioforge.utils.spectral_analysis import Features
 
 _LISTED = 0.9
 """A gate below this is listed in the report."""
+_RUINED = 0.1
+"""Totals below this fall off with the square."""
 
 
 class CombinedReward:
@@ -150,7 +153,7 @@ class CombinedReward:
             else 0.0
         )
         return RewardReport(
-            total=float(min(max(total, 0.0), 1.0)),
+            total=toe(float(min(max(total, 0.0), 1.0)), _RUINED),
             parts=parts,
             gates=tuple(gate.name for gate in preconditions if gate.value < _LISTED),
             checks=checks,

@@ -24,6 +24,11 @@ def plateau(x: float, low: float, high: float, slack: float) -> float:
     return min(ramp(x, low - slack, low), ramp(x, high + slack, high))
 
 
+def toe(x: float, end: float) -> float:
+    """Return x, or x squared over `end` where it is less: small differences near 0 vanish."""
+    return x if x >= end else x * x / end
+
+
 def through(x: float, knots: Sequence[tuple[float, float]]) -> float:
     """Interpolate linearly through (x, value) knots in rising x, flat outside."""
     return float(np.interp(x, [k[0] for k in knots], [k[1] for k in knots]))

@@ -101,10 +101,11 @@ def _click_rate(x: np.ndarray, size: int) -> float:
 def dropouts(f: Features) -> Fault:
     """Holes of digital silence of 5 ms or more that sound is cut off by, on both sides.
 
+    In a quiet clip silence lies as far under its peak as in a loud one: a decay is no hole.
     Severity: holes per second, those of 10 ms counting 1 and each doubling a fifth more.
     """
     level = f.envelope
-    starts, ends = runs(level <= _DIGITAL_ZERO)
+    starts, ends = runs(level <= _DIGITAL_ZERO * min(2 * f.peak, 1.0))
     near = round(0.005 * f.rate)
     loud = float(np.sqrt((level**2).mean())) if level.size else 0.0
     lost = [
@@ -113,7 +114,7 @@ def dropouts(f: Features) -> Fault:
         if e - s >= near
         and s > near
         and e < level.size - near
-        and min(level[s - near : s].max(), level[e : e + near].max()) > 0.003 * loud
+        and min(level[s - near : s].max(), level[e : e + near].max()) > 0.01 * loud
         and max(level[s - near : s].max(), level[e : e + near].max()) > 0.1 * loud
     ]
     hurt = sum(1 + 0.2 * np.log2(size / near / 2) for size in lost) / max(f.seconds, 0.1)
@@ -122,5 +123,7 @@ def dropouts(f: Features) -> Fault:
 
 
 def direct_current(f: Features) -> Fault:
-    """Absolute mean of the worst channel, full scale 1."""
-    return Fault("DC offset", f.dc, ramp(f.dc, 0.12, 0.006), f"DC offset {f.dc:.4f} of full scale")
+    """Absolute mean of the worst channel, as a share of twice the clip's peak."""
+    share = f.dc / max(2 * f.peak, 1e-9)
+    words = f"DC offset {f.dc:.4f} of full scale, the peak is {f.peak:.2f}"
+    return Fault("DC offset", share, ramp(share, 0.1, 0.006), words)
