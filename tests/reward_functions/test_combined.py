@@ -13,7 +13,7 @@ from audioforge.data.brief import Brief
 from audioforge.data.families import FAMILIES
 from audioforge.generation.synth import render
 from audioforge.reward_functions import REWARDS, CombinedReward, RewardConfig, score
-from audioforge.reward_functions.curves import geometric_mean
+from audioforge.reward_functions.curves import geometric_mean, toe
 from audioforge.utils.audio_processing import Audio, flac_bytes, resample
 
 BRIEF = Brief("drums", "rock", seconds=8.0, bpm=118, brightness="bright", percussion=True)
@@ -162,3 +162,9 @@ def test_no_heavy_package_is_imported_to_judge():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
     assert reward_functions.score is score
+
+
+def test_totals_of_ruined_clips_fall_off_without_a_step():
+    assert toe(0.1, 0.1) == pytest.approx(0.1)
+    assert toe(0.03, 0.1) - toe(0.01, 0.1) == pytest.approx(0.008)
+    assert (toe(0.0, 0.1), toe(0.7, 0.1)) == (0.0, 0.7)

@@ -149,3 +149,13 @@ def test_mains_hum_under_sparse_music_is_found_and_a_bass_note_is_not_hum():
     assert DETECTORS["hum"](changed(lambda x: x + 0.003 * hum, pause)).value < 0.6
     assert DETECTORS["hum"](Features(pause)).value > 0.9
     assert DETECTORS["hum"](Features(signals.mix())).value > 0.9
+
+
+@pytest.mark.parametrize("gain_db", [-45, -30, -12])
+@pytest.mark.parametrize("change", [lambda x: x, dropped(4, 0.04), lambda x: x + 0.02])
+def test_holes_and_dc_are_heard_alike_at_any_level(change, gain_db):
+    base = Audio(0.5 * signals.kicks().samples, RATE)
+    for name in ("dropouts", "DC offset"):
+        loud = DETECTORS[name](changed(change, base))
+        quiet = DETECTORS[name](changed(lambda x: change(x) * 10 ** (gain_db / 20), base))
+        assert quiet.value == pytest.approx(loud.value, abs=0.02), name
