@@ -88,8 +88,9 @@ class StableAudioBackend:
         wave = wave[:, : round(request.seconds * self.capabilities.sample_rate)]
         if not bool(torch.isfinite(wave).all()):
             return Failure(request, "crash", "the model made non-finite samples")
+        peak = wave.abs().max().clamp(min=1.0)  # at high cfg beyond full scale; no flat tops
         return Clip(
-            request, Audio(wave.clamp(-1, 1).cpu().numpy(), self.capabilities.sample_rate), taken
+            request, Audio((wave / peak).cpu().numpy(), self.capabilities.sample_rate), taken
         )
 
     @torch.no_grad()

@@ -75,6 +75,18 @@ def test_a_clip_has_the_asked_length_and_layout(backend):
         assert clip.audio.samples.shape == (1, round(request.seconds * 16_000))
 
 
+@pytest.mark.parametrize(("level", "peak"), [(0.25, 0.25), (1.0, 1.0), (3.0, 1.0)])
+def test_a_clip_beyond_full_scale_is_scaled_down_and_keeps_its_shape(
+    backend, monkeypatch, level, peak
+):
+    wave = level * torch.sin(torch.linspace(0, 200, 16_000))[None]
+    monkeypatch.setattr(backend, "latents", lambda requests: torch.zeros(1))
+    monkeypatch.setattr(backend, "_decode", lambda latents: [wave])
+    (clip,) = backend.generate([GenerationRequest("", 1.0, 0)])
+    assert np.abs(clip.audio.samples).max() == pytest.approx(peak, abs=1e-3)
+    assert np.corrcoef(clip.audio.samples[0], wave[0].numpy())[0, 1] > 0.999_999
+
+
 def random_states():
     """The states a library could disturb; numpy's legacy one is what others seed."""
     legacy = np.random.get_state()  # noqa: NPY002
