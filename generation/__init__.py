@@ -3,7 +3,11 @@
 - request: GenerationRequest, InitAudio, Clip, Failure: what is asked and answered
 - backend: Capabilities, Backend: what a generator declares and promises
 - registry: backends by name
-- stable_audio, stable_audio_load, rf_sampler, sat_imports: Stable Audio, in mixed batches
+- stable_audio, stable_audio_load, stable_audio_memory: Stable Audio, in mixed batches
+- linear_sampler, rf_sampler, v_sampler, item_noise: its samplers, every item its own
+- guided_model, start_audio: what its transformer is told: prompts, guidance, sound to start from
+- memory: weights and activations of a model before it is run
+- sat_imports: stable-audio-tools where torchaudio and k-diffusion are broken
 - synth, synth_scene, synth_voices, synth_drums, synth_tonal, synth_textures: the teacher
 - synth_backend: the teacher as a backend
 - render_references: writes data/evaluation_references

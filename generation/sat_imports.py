@@ -28,8 +28,8 @@ def stable_audio_tools() -> types.SimpleNamespace:
     """Return the parts of stable-audio-tools that AudioForge uses.
 
     Returns:
-        A namespace with `create_model_from_config`, `generate_diffusion_cond` and the modules
-        `autoencoders`, `transformer`, `conditioners`.
+        A namespace with `create_model_from_config`, `generate_diffusion_cond`,
+        `generate_diffusion_cond_inpaint` and the modules `autoencoders`, `conditioners`.
 
     Raises:
         ImportError: not installed; the message names the command.
@@ -40,13 +40,13 @@ def stable_audio_tools() -> types.SimpleNamespace:
 
     with _stand_ins(), quiet():
         get = importlib.import_module
+        inference = get("stable_audio_tools.inference.generation")
         parts = types.SimpleNamespace(
             create_model_from_config=get(
                 "stable_audio_tools.models.factory"
             ).create_model_from_config,
-            generate_diffusion_cond=get(
-                "stable_audio_tools.inference.generation"
-            ).generate_diffusion_cond,
+            generate_diffusion_cond=inference.generate_diffusion_cond,
+            generate_diffusion_cond_inpaint=inference.generate_diffusion_cond_inpaint,
             autoencoders=get("stable_audio_tools.models.autoencoders"),
             conditioners=get("stable_audio_tools.models.conditioners"),
         )

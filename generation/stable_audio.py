@@ -1,49 +1,73 @@
 """Stable Audio as a backend: mixed batches over stable-audio-tools' models.
 
 Never touches the global random state and prints nothing. Precision: float32 on CPU; on CUDA the
-transformer runs in bfloat16 and the autoencoder in float32. A clip equals its solo run to float
-rounding (tested to 1e-5 on the latents); it is bit-identical when the same requests are made in the
-same order, which is what replay does.
+transformer runs in bfloat16, the sampler and the autoencoder in float32. A clip equals its solo run
+to float rounding (tested on the latents), so its 16-bit samples may differ by one step with other
+batch mates; with `one_by_one` every clip is made alone and is the same to the bit, at the price of
+speed. The same requests in the same order are bit-identical either way, which is what replay does.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from functools import partial
 
 import torch
 
-from audioforge.data.wording import tempo_of
+from audioforge.generation import rf_sampler, v_sampler
 from audioforge.generation.backend import problem_of
+from audioforge.generation.guided_model import Conditioner, GuidedModel
+from audioforge.generation.item_noise import ItemNoise
+from audioforge.generation.linear_sampler import Path, Program, integrate
 from audioforge.generation.request import Clip, Failure, GenerationRequest
-from audioforge.generation.rf_sampler import Path, integrate
-from audioforge.generation.sat_imports import quiet
-from audioforge.generation.stable_audio_load import Loaded, load
+from audioforge.generation.stable_audio_load import V_SIGMAS, Loaded, load
+from audioforge.generation.stable_audio_memory import footprint
+from audioforge.generation.start_audio import StartAudio, start_problem
 from audioforge.utils.audio_processing import Audio
 
-MAX_BATCH = 32
-DECODE_BATCH = 4
-"""Clips decoded at once: the decoder's activations dominate memory."""
-_CACHED_PROMPTS = 4_096
-_INPUTS = ("cross_attn_cond", "global_cond", "input_concat_cond")
-"""Prompt tokens [1, tokens, dim], a vector for the whole clip [1, dim], channels over time."""
+MAX_CALL = 256
+"""Requests whose latents are held at once."""
+_ANY = GenerationRequest("", 1.0, 0)
 
 
 class StableAudioBackend:
     """Generates with one loaded checkpoint."""
 
-    def __init__(self, loaded: Loaded, device: str) -> None:
-        self.capabilities = loaded.capabilities
+    def __init__(self, loaded: Loaded, device: str, *, one_by_one: bool = False) -> None:
         self.weights_sha256 = loaded.weights_sha256
         self.model = loaded.model
         self.device = torch.device(device)
+        self._loaded = loaded
         self._frames = loaded.sample_size // self.model.pretransform.downsampling_ratio
-        self._embedded: dict[str, torch.Tensor] = {}
+        self._conditioner = Conditioner(self.model, self.device)
+        told = self._conditioner.told(_ANY, self._starts().beside(None, self._noise(0)))
+        size = footprint(self.model, told, self._frames, self.device)
+        self.capabilities = replace(loaded.capabilities, clip_mb=size.clip_mb)
+        self.max_rows = 1 if one_by_one else size.rows(self.device)
+        self._decode_batch = 1 if one_by_one else size.decoded(self.device)
+        shift = self.model.dist_shift
+        # upstream's inpainting call leaves the shift of rk4's grid out
+        self._warp = (
+            partial(shift.time_shift, seq_len=self._frames)
+            if shift is not None and not loaded.inpaints
+            else None
+        )
 
     @classmethod
-    def load(cls, source: str, *, name: str, device: str = "auto") -> StableAudioBackend:
-        """Load a checkpoint; see `stable_audio_load.load` for what can go wrong."""
+    def load(
+        cls, source: str, *, name: str, device: str = "auto", one_by_one: bool = False
+    ) -> StableAudioBackend:
+        """Load a checkpoint; see `stable_audio_load.load` for what can go wrong.
+
+        Args:
+            source: a folder or a hub id.
+            name: what records call the model.
+            device: "cpu", "cuda" or "auto".
+            one_by_one: make every clip alone, so that it is the same to the bit whatever the
+                other requests of a call are.
+        """
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         if chosen not in ("cpu", "cuda"):
             raise ValueError(f"device must be auto, cpu or cuda, got {device!r}")
@@ -51,19 +75,20 @@ class StableAudioBackend:
             raise ValueError(
                 "device cuda was asked for, but this torch sees no CUDA device: use cpu"
             )
-        return cls(load(source, name, chosen), chosen)
+        return cls(load(source, name, chosen), chosen, one_by_one=one_by_one)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Clip | Failure]:
-        """Make every request, at most MAX_BATCH in one pass; see the Backend contract."""
+        """Make every request; see the Backend contract."""
         made: dict[int, Clip | Failure] = {}
         ready = []
         for index, request in enumerate(requests):
-            if problem := problem_of(request, self.capabilities):
+            problem = problem_of(request, self.capabilities)
+            if problem := problem or start_problem(request, self.capabilities):
                 made[index] = Failure(request, "invalid", problem)
             else:
                 ready.append(index)
-        for start in range(0, len(ready), MAX_BATCH):
-            batch = ready[start : start + MAX_BATCH]
+        for start in range(0, len(ready), MAX_CALL):
+            batch = ready[start : start + MAX_CALL]
             made |= zip(batch, self._batch([requests[i] for i in batch]), strict=True)
         return [made[i] for i in range(len(requests))]
 
@@ -88,84 +113,62 @@ class StableAudioBackend:
         wave = wave[:, : round(request.seconds * self.capabilities.sample_rate)]
         if not bool(torch.isfinite(wave).all()):
             return Failure(request, "crash", "the model made non-finite samples")
+        peak = wave.abs().max().clamp(min=1.0)  # at high cfg beyond full scale; no flat tops
         return Clip(
-            request, Audio(wave.clamp(-1, 1).cpu().numpy(), self.capabilities.sample_rate), taken
+            request, Audio((wave / peak).cpu().numpy(), self.capabilities.sample_rate), taken
         )
 
     @torch.no_grad()
     def latents(self, requests: Sequence[GenerationRequest]) -> torch.Tensor:
         """Sample latents, float32 [requests, channels, frames]."""
-        conditions = [self._conditions(r) for r in requests]
-        cross, whole, beside = (_joined([c[part] for c in conditions]) for part in _INPUTS)
-        assert cross is not None, "a text-to-audio model attends to its prompt"
-        null = torch.cat([self._unconditional(r, cross[:1]) for r in requests])
-        scale = torch.tensor([r.cfg_scale for r in requests], device=self.device)
-        dtype = next(self.model.model.parameters()).dtype
+        starts = self._starts()
+        paths, told = [], []
+        for request in requests:
+            path, beside = self._path(request, starts)
+            paths.append(path)
+            told.append(self._conditioner.told(request, beside))
+        model = GuidedModel(
+            self.model.model,
+            told,
+            [r.cfg_scale for r in requests],
+            wants_unguided=any(r.sampler == "v-ddim-cfgpp" for r in requests),
+        )
+        paths = [replace(path, rows=model.rows(i)) for i, path in enumerate(paths)]
+        return integrate(model, paths, self.max_rows)
 
-        def velocity(x: torch.Tensor, t: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
-            own = torch.tensor(rows, device=self.device)
-            guided = (scale[own] != 1).nonzero()[:, 0]
-            both = torch.cat([own, own[guided]])
-            v = self.model.model(
-                torch.cat([x, x[guided]]).to(dtype),
-                torch.cat([t, t[guided]]).to(dtype),
-                cross_attn_cond=torch.cat([cross[own], null[own[guided]]]).to(dtype),
-                global_cond=None if whole is None else whole[both].to(dtype),
-                input_concat_cond=None if beside is None else beside[both].to(dtype),
-                cfg_scale=1.0,
-                use_checkpointing=False,
-            ).float()
-            with_prompt, without = v[: len(rows)], v[len(rows) :]
-            if len(guided):
-                strength = scale[own[guided]][:, None, None]
-                with_prompt[guided] = without + (with_prompt[guided] - without) * strength
-            return with_prompt
+    def _path(
+        self, request: GenerationRequest, starts: StartAudio
+    ) -> tuple[Path, dict[str, list[torch.Tensor]]]:
+        """Return how an item travels, and the channels an inpainting model is shown beside it."""
+        program = self._program(request)
+        noise = self._noise(request.seed, program.span)
+        first = noise.white() * program.start
+        if request.init_audio is not None and request.init_audio.use == "vary":
+            first = first + program.keep * starts.latents(request.init_audio, noise)
+        return Path(program, first, noise), starts.beside(request.init_audio, noise)
 
-        paths = [Path(r.sampler, r.steps, r.seed, r.sigma_max or 1.0) for r in requests]
-        return integrate(velocity, paths, (self.model.io_channels, self._frames), self.device)
+    def _starts(self) -> StartAudio:
+        return StartAudio(self.model, self._loaded.sample_size, inpaints=self._loaded.inpaints)
 
-    def _conditions(self, request: GenerationRequest) -> dict[str, torch.Tensor | None]:
-        """Return what the transformer is told, by name: see _INPUTS."""
-        return self.model.get_conditioning_inputs(self._tensors(request.prompt, request.seconds))
+    def _noise(self, seed: int, span: tuple[float, float] | None = None) -> ItemNoise:
+        return ItemNoise(seed, (self.model.io_channels, self._frames), self.device, span)
 
-    def _unconditional(self, request: GenerationRequest, like: torch.Tensor) -> torch.Tensor:
-        """Return what the unguided half hears: nothing, or the negative prompt, padding zeroed."""
-        if not request.negative_prompt:
-            return torch.zeros_like(like)
-        tensors = self._tensors(request.negative_prompt, request.seconds)
-        made = self.model.get_conditioning_inputs(tensors, negative=True)
-        mask = made["negative_cross_attn_mask"].to(torch.bool)[:, :, None]
-        return torch.where(mask, made["negative_cross_attn_cond"], torch.zeros_like(like))
-
-    def _tensors(self, prompt: str, seconds: float) -> dict[str, Any]:
-        """Run the conditioners for one item; prompts are embedded once and kept."""
-        values = {
-            "prompt": prompt,
-            "seconds_start": 0,
-            "seconds_total": seconds,
-            "bpm": tempo_of(prompt),
-        }
-        tensors = {}
-        with quiet():
-            for name, conditioner in self.model.conditioner.conditioners.items():
-                if name == "prompt" and prompt in self._embedded:
-                    tensors[name] = self._embedded[prompt]
-                    continue
-                tensors[name] = conditioner([values[name]], self.device)
-                if name == "prompt":
-                    if len(self._embedded) >= _CACHED_PROMPTS:
-                        self._embedded.clear()
-                    self._embedded[prompt] = tensors[name]
-        return tensors
+    def _program(self, request: GenerationRequest) -> Program:
+        start = request.init_audio
+        strength = start.strength if start is not None and start.use == "vary" else None
+        if self._loaded.objective == "v":
+            low, high = request.sigma_min or V_SIGMAS[0], request.sigma_max or V_SIGMAS[1]
+            return v_sampler.program(request.sampler, request.steps, low, high, strength=strength)
+        return rf_sampler.program(
+            request.sampler,
+            request.steps,
+            strength or request.sigma_max or 1.0,
+            varies=strength is not None,
+            warp=self._warp,
+        )
 
     @torch.no_grad()
     def _decode(self, latents: torch.Tensor) -> list[torch.Tensor]:
         """Decode to waves [channels, time] in memory-bounded chunks."""
-        chunks = latents.split(DECODE_BATCH)
+        chunks = latents.split(self._decode_batch)
         return [wave for chunk in chunks for wave in self.model.pretransform.decode(chunk).float()]
-
-
-def _joined(rows: list[torch.Tensor | None]) -> torch.Tensor | None:
-    """Stack one input of all items; None where the checkpoint has no such input."""
-    there = [row for row in rows if row is not None]
-    return torch.cat(there) if there else None

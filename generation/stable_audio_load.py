@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from audioforge.generation import rf_sampler, v_sampler
 from audioforge.generation.backend import Capabilities, GenerationDefaults
-from audioforge.generation.rf_sampler import SAMPLERS
+from audioforge.generation.memory import weights_mb
 from audioforge.generation.sat_imports import quiet, stable_audio_tools
 
 CONFIG, WEIGHTS, CARD = "model_config.json", "model.safetensors", "audioforge.json"
@@ -23,13 +24,37 @@ _HUB_LICENCES = {
     "stabilityai/stable-audio-open-small": "Stability AI Community License",
     "stabilityai/stable-audio-open-1.0": "Stability AI Community License",
 }
-SIGMA_MAX = (0.1, 1.0)
-"""Of rectified flow: the share of noise to start from."""
-_SAMPLERS = {"rectified_flow": SAMPLERS, "rf_denoiser": ("pingpong",)}
-_RECOMMENDED = {
-    "rectified_flow": GenerationDefaults(50, 7.0, "euler"),
-    "rf_denoiser": GenerationDefaults(8, 1.0, "pingpong"),
+MODEL_TYPES = ("diffusion_cond", "diffusion_cond_inpaint")
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a training objective allows a sampler."""
+
+    samplers: tuple[str, ...]
+    recommended: GenerationDefaults
+    steps: int
+    """The most."""
+    sigma_max: tuple[float, float]
+    sigma_min: tuple[float, float] | None = None
+
+
+OBJECTIVES = {
+    "rectified_flow": Objective(
+        rf_sampler.SAMPLERS, GenerationDefaults(50, 7.0, "euler"), 250, (0.1, 1.0)
+    ),
+    # The other samplers of rectified flow run on a distilled checkpoint, but mean nothing there.
+    "rf_denoiser": Objective(("pingpong",), GenerationDefaults(8, 1.0, "pingpong"), 50, (0.1, 1.0)),
+    "v": Objective(
+        v_sampler.SAMPLERS,
+        GenerationDefaults(100, 7.0, "dpmpp-3m-sde"),
+        250,
+        (2.0, 1_000.0),
+        (0.001, 1.0),
+    ),
 }
+V_SIGMAS = (0.3, 500.0)
+"""Noise levels a sampler of the v objective ends and starts at: stable-audio-open-1.0's card."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +62,8 @@ class Loaded:
     """A model ready to sample from."""
 
     model: Any
+    objective: str
+    inpaints: bool
     sample_size: int
     capabilities: Capabilities
     weights_sha256: str
@@ -60,9 +87,9 @@ def load(source: str, name: str, device: str) -> Loaded:
     config_path, weights_path = _files(source)
     config = _read_config(config_path)
     objective = config["model"]["diffusion"].get("diffusion_objective", "v")
-    if objective not in _SAMPLERS:
+    if objective not in OBJECTIVES:
         raise ValueError(
-            f"{name}: diffusion objective must be one of {sorted(_SAMPLERS)}, got {objective!r}"
+            f"{name}: diffusion objective must be one of {sorted(OBJECTIVES)}, got {objective!r}"
         )
     sat = stable_audio_tools()
     with quiet():
@@ -82,10 +109,13 @@ def load(source: str, name: str, device: str) -> Loaded:
     model = model.to(device).eval().requires_grad_(False)
     if device == "cuda":
         model.model.to(torch.bfloat16)
+    can = _capabilities(config, objective, name, config_path.parent)
     return Loaded(
         model,
+        objective,
+        config["model_type"] == "diffusion_cond_inpaint",
         int(config["sample_size"]),
-        _capabilities(config, objective, name, config_path.parent),
+        replace(can, model_mb=weights_mb(model)),
         _sha256(config_path, weights_path),
     )
 
@@ -121,9 +151,10 @@ def _files(source: str) -> tuple[Path, Path]:
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-        if config["model_type"] != "diffusion_cond":
+        if config["model_type"] not in MODEL_TYPES:
             raise ValueError(
-                f"{path}: model_type must be diffusion_cond, got {config['model_type']!r}"
+                f"{path}: model_type must be one of {list(MODEL_TYPES)}, "
+                f"got {config['model_type']!r}"
             )
         config["model"]["diffusion"], config["sample_size"], config["sample_rate"]
     except (KeyError, TypeError, json.JSONDecodeError) as error:
@@ -150,15 +181,11 @@ def _capabilities(config: dict[str, Any], objective: str, name: str, folder: Pat
     card = (
         json.loads((folder / CARD).read_text(encoding="utf-8")) if (folder / CARD).is_file() else {}
     )
-    recommended = (
-        GenerationDefaults(**card["recommended"])
-        if "recommended" in card
-        else _RECOMMENDED[objective]
-    )
-    distilled = objective == "rf_denoiser"
+    allowed = OBJECTIVES[objective]
+    inpaints = config["model_type"] == "diffusion_cond_inpaint"
     note = (
         "A distilled checkpoint: 8 steps, cfg 1."
-        if distilled
+        if objective == "rf_denoiser"
         else "More steps and cfg 3 to 7 follow the prompt more closely."
     )
     return Capabilities(
@@ -166,12 +193,18 @@ def _capabilities(config: dict[str, Any], objective: str, name: str, folder: Pat
         sample_rate=int(config["sample_rate"]),
         channels=int(config.get("audio_channels", 2)),
         max_seconds=config["sample_size"] / config["sample_rate"],
-        steps=tuple(card.get("steps", (1, 50 if distilled else 250))),
+        steps=tuple(card.get("steps", (1, allowed.steps))),
         cfg_scale=tuple(card.get("cfg_scale", (1.0, 15.0))),
-        samplers=_SAMPLERS[objective],
+        samplers=tuple(card.get("samplers", allowed.samplers)),
         negative_prompt=True,
-        sigma_max=SIGMA_MAX,
-        recommended=recommended,
+        sigma_max=allowed.sigma_max,
+        sigma_min=allowed.sigma_min,
+        init_audio=("vary", "remake") if inpaints else ("vary",),
+        recommended=(
+            GenerationDefaults(**card["recommended"])
+            if "recommended" in card
+            else allowed.recommended
+        ),
         licence=card.get("licence") or _HUB_LICENCES.get(name, "see the model card"),
         note=card.get("note", note),
     )

@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from audioforge.data.wording import tempo_of
 from audioforge.generation.request import Clip, Failure, GenerationRequest
-from audioforge.generation.rf_sampler import Path, coefficients
-from audioforge.generation.sat_imports import quiet, stable_audio_tools
+from audioforge.generation.rf_sampler import program
 from audioforge.generation.stable_audio import StableAudioBackend
 
 MIXED = [
@@ -24,32 +22,7 @@ MIXED = [
 ]
 
 
-def upstream(backend, request):
-    """Make one request's latents by stable-audio-tools' own solo call."""
-    model = backend.model
-
-    def told(prompt):
-        return [{"prompt": prompt, "seconds_total": request.seconds, "bpm": tempo_of(prompt)}]
-
-    negative = told(request.negative_prompt)
-    with quiet(), torch.random.fork_rng():
-        return stable_audio_tools().generate_diffusion_cond(
-            model,
-            steps=request.steps,
-            cfg_scale=request.cfg_scale,
-            conditioning=told(request.prompt),
-            negative_conditioning=negative if request.negative_prompt else None,
-            batch_size=1,
-            sample_size=65_536,
-            seed=request.seed,
-            device="cpu",
-            return_latents=True,
-            sampler_type=request.sampler,
-            sigma_max=request.sigma_max or 1.0,
-        )
-
-
-def test_a_mixed_batch_equals_solo_upstream_calls(backend):
+def test_a_mixed_batch_equals_solo_upstream_calls(backend, upstream):
     ours = backend.latents(MIXED)
     for made, request in zip(ours, MIXED, strict=True):
         assert (made - upstream(backend, request)[0]).abs().max() < 1e-5
@@ -73,6 +46,18 @@ def test_a_clip_has_the_asked_length_and_layout(backend):
     for clip, request in zip(backend.generate(MIXED), MIXED, strict=True):
         assert isinstance(clip, Clip)
         assert clip.audio.samples.shape == (1, round(request.seconds * 16_000))
+
+
+@pytest.mark.parametrize(("level", "peak"), [(0.25, 0.25), (1.0, 1.0), (3.0, 1.0)])
+def test_a_clip_beyond_full_scale_is_scaled_down_and_keeps_its_shape(
+    backend, monkeypatch, level, peak
+):
+    wave = level * torch.sin(torch.linspace(0, 200, 16_000))[None]
+    monkeypatch.setattr(backend, "latents", lambda requests: torch.zeros(1))
+    monkeypatch.setattr(backend, "_decode", lambda latents: [wave])
+    (clip,) = backend.generate([GenerationRequest("", 1.0, 0)])
+    assert np.abs(clip.audio.samples).max() == pytest.approx(peak, abs=1e-3)
+    assert np.corrcoef(clip.audio.samples[0], wave[0].numpy())[0, 1] > 0.999_999
 
 
 def random_states():
@@ -131,7 +116,7 @@ def test_a_request_too_large_for_memory_alone_is_a_failure(backend, monkeypatch)
 
 def test_an_unknown_sampler_has_no_coefficients():
     with pytest.raises(ValueError, match="sampler must be one of"):
-        coefficients(Path("heun", 4, 0))
+        program("heun", 4, warp=None)
 
 
 @pytest.mark.parametrize(
