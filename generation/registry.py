@@ -9,6 +9,8 @@ from audioforge.generation.backend import Backend
 
 EMBEDDED = ("tiny-stable-audio",)
 """Models that ship with AudioForge, under data/models/."""
+DIFFUSERS = "diffusers:"
+_ONLY_DIFFUSERS = "stabilityai/stable-audio-3"
 
 
 def embedded_folder(name: str) -> Path:
@@ -21,7 +23,9 @@ def load_backend(model: str = "tiny-stable-audio", device: str = "auto") -> Back
 
     Args:
         model: "synth", an embedded model, a local folder with model_config.json and
-            model.safetensors, or a hub id such as "stabilityai/stable-audio-open-small".
+            model.safetensors or with the model_index.json of diffusers, or a hub id such as
+            "stabilityai/stable-audio-open-small". "diffusers:" before a hub id takes its
+            diffusers pipeline; stable-audio-3 has no other.
         device: "cpu", "cuda" or "auto" (cuda if there is one).
 
     Raises:
@@ -32,9 +36,19 @@ def load_backend(model: str = "tiny-stable-audio", device: str = "auto") -> Back
         from audioforge.generation.synth_backend import SynthBackend
 
         return SynthBackend()
+    folder = embedded_folder(model) if model in EMBEDDED else Path(model)
+    source = model.removeprefix(DIFFUSERS)
+    if source != model or model.startswith(_ONLY_DIFFUSERS) or _is_pipeline(folder):
+        from audioforge.generation.diffusers_backend import DiffusersBackend
+
+        return DiffusersBackend.load(source, name=source, device=device)
     from audioforge.generation.stable_audio import StableAudioBackend
 
-    folder = embedded_folder(model) if model in EMBEDDED else Path(model)
     return StableAudioBackend.load(
         str(folder) if folder.exists() else model, name=model, device=device
     )
+
+
+def _is_pipeline(folder: Path) -> bool:
+    """Say whether a folder holds a diffusers pipeline and no stable-audio-tools checkpoint."""
+    return (folder / "model_index.json").is_file() and not (folder / "model_config.json").is_file()

@@ -9,7 +9,6 @@ speed. The same requests in the same order are bit-identical either way, which i
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,7 +24,7 @@ from audioforge.generation.request import Clip, Failure, GenerationRequest
 from audioforge.generation.stable_audio_load import V_SIGMAS, Loaded, load
 from audioforge.generation.stable_audio_memory import footprint
 from audioforge.generation.start_audio import StartAudio, start_problem
-from audioforge.utils.audio_processing import Audio
+from audioforge.generation.wave_batch import make_waves
 
 MAX_CALL = 256
 """Requests whose latents are held at once."""
@@ -89,34 +88,14 @@ class StableAudioBackend:
                 ready.append(index)
         for start in range(0, len(ready), MAX_CALL):
             batch = ready[start : start + MAX_CALL]
-            made |= zip(batch, self._batch([requests[i] for i in batch]), strict=True)
+            clips = make_waves(
+                [requests[i] for i in batch], self._waves, self.capabilities.sample_rate
+            )
+            made |= zip(batch, clips, strict=True)
         return [made[i] for i in range(len(requests))]
 
-    def _batch(self, requests: list[GenerationRequest]) -> list[Clip | Failure]:
-        """Make one batch; out of memory halves it, down to one request."""
-        started = time.perf_counter()
-        try:
-            waves = self._decode(self.latents(requests))
-        except torch.OutOfMemoryError as error:
-            message = str(error).splitlines()[0]
-        else:
-            taken = (time.perf_counter() - started) / len(requests)
-            return [self._clip(r, w, taken) for r, w in zip(requests, waves, strict=True)]
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        if len(requests) == 1:
-            return [Failure(requests[0], "memory", message)]
-        middle = len(requests) // 2
-        return self._batch(requests[:middle]) + self._batch(requests[middle:])
-
-    def _clip(self, request: GenerationRequest, wave: torch.Tensor, taken: float) -> Clip | Failure:
-        wave = wave[:, : round(request.seconds * self.capabilities.sample_rate)]
-        if not bool(torch.isfinite(wave).all()):
-            return Failure(request, "crash", "the model made non-finite samples")
-        peak = wave.abs().max().clamp(min=1.0)  # at high cfg beyond full scale; no flat tops
-        return Clip(
-            request, Audio((wave / peak).cpu().numpy(), self.capabilities.sample_rate), taken
-        )
+    def _waves(self, requests: list[GenerationRequest]) -> list[torch.Tensor]:
+        return self._decode(self.latents(requests))
 
     @torch.no_grad()
     def latents(self, requests: Sequence[GenerationRequest]) -> torch.Tensor:
