@@ -20,8 +20,9 @@ def load_backend(model: str = "tiny-stable-audio", device: str = "auto") -> Back
     """Load a backend.
 
     Args:
-        model: "synth", an embedded model, a local folder with model_config.json and
-            model.safetensors, or a hub id such as "stabilityai/stable-audio-open-small".
+        model: "synth", an embedded model, a local folder (model_config.json and model.safetensors
+            of a Stable Audio, or a MusicGen as transformers saves it), or a hub id such as
+            "stabilityai/stable-audio-open-small" or "facebook/musicgen-small".
         device: "cpu", "cuda" or "auto" (cuda if there is one).
 
     Raises:
@@ -32,9 +33,14 @@ def load_backend(model: str = "tiny-stable-audio", device: str = "auto") -> Back
         from audioforge.generation.synth_backend import SynthBackend
 
         return SynthBackend()
+    folder = embedded_folder(model) if model in EMBEDDED else Path(model)
+    source = str(folder) if folder.exists() else model
+    from audioforge.generation.musicgen_load import is_musicgen
+
+    if is_musicgen(source):
+        from audioforge.generation.musicgen import MusicgenBackend
+
+        return MusicgenBackend.load(source, name=model, device=device)
     from audioforge.generation.stable_audio import StableAudioBackend
 
-    folder = embedded_folder(model) if model in EMBEDDED else Path(model)
-    return StableAudioBackend.load(
-        str(folder) if folder.exists() else model, name=model, device=device
-    )
+    return StableAudioBackend.load(source, name=model, device=device)

@@ -86,7 +86,7 @@ def load(source: str, name: str, device: str) -> Loaded:
         model,
         int(config["sample_size"]),
         _capabilities(config, objective, name, config_path.parent),
-        _sha256(config_path, weights_path),
+        sha256_of(config_path, weights_path),
     )
 
 
@@ -177,7 +177,8 @@ def _capabilities(config: dict[str, Any], objective: str, name: str, folder: Pat
     )
 
 
-def _sha256(*paths: Path) -> str:
+def sha256_of(*paths: Path) -> str:
+    """Return the sha256 over the contents of files, one after the other."""
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:

@@ -2,6 +2,7 @@
 
 import json
 
+import musicgen_models
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -34,3 +35,12 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture(scope="session")
 def backend(checkpoint):
     return StableAudioBackend.load(str(checkpoint), name="random", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def musicgen_folders(tmp_path_factory):
+    """Checkpoints by their channels."""
+    return {
+        channels: musicgen_models.write(tmp_path_factory.mktemp("musicgen"), channels)
+        for channels in (1, 2)
+    }
