@@ -22,10 +22,11 @@ def load_backend(model: str = "tiny-stable-audio", device: str = "auto") -> Back
     """Load a backend.
 
     Args:
-        model: "synth", an embedded model, a local folder with model_config.json and
-            model.safetensors or with the model_index.json of diffusers, or a hub id such as
-            "stabilityai/stable-audio-open-small". "diffusers:" before a hub id takes its
-            diffusers pipeline; stable-audio-3 has no other.
+        model: "synth", an embedded model, a local folder, or a hub id such as
+            "stabilityai/stable-audio-open-small" or "facebook/musicgen-small". A folder holds a
+            Stable Audio (model_config.json, model.safetensors), a MusicGen as transformers saves
+            it, or a pipeline of diffusers (model_index.json). "diffusers:" before a hub id takes
+            its diffusers pipeline; stable-audio-3 has no other.
         device: "cpu", "cuda" or "auto" (cuda if there is one).
 
     Raises:
@@ -37,16 +38,21 @@ def load_backend(model: str = "tiny-stable-audio", device: str = "auto") -> Back
 
         return SynthBackend()
     folder = embedded_folder(model) if model in EMBEDDED else Path(model)
-    source = model.removeprefix(DIFFUSERS)
-    if source != model or model.startswith(_ONLY_DIFFUSERS) or _is_pipeline(folder):
+    source = str(folder) if folder.exists() else model
+    pipeline = source.removeprefix(DIFFUSERS)
+    if pipeline != source or source.startswith(_ONLY_DIFFUSERS) or _is_pipeline(folder):
         from audioforge.generation.diffusers_backend import DiffusersBackend
 
-        return DiffusersBackend.load(source, name=source, device=device)
+        return DiffusersBackend.load(pipeline, name=model.removeprefix(DIFFUSERS), device=device)
+    from audioforge.generation.musicgen_load import is_musicgen
+
+    if is_musicgen(source):
+        from audioforge.generation.musicgen import MusicgenBackend
+
+        return MusicgenBackend.load(source, name=model, device=device)
     from audioforge.generation.stable_audio import StableAudioBackend
 
-    return StableAudioBackend.load(
-        str(folder) if folder.exists() else model, name=model, device=device
-    )
+    return StableAudioBackend.load(source, name=model, device=device)
 
 
 def _is_pipeline(folder: Path) -> bool:

@@ -116,7 +116,7 @@ def load(source: str, name: str, device: str) -> Loaded:
         config["model_type"] == "diffusion_cond_inpaint",
         int(config["sample_size"]),
         replace(can, model_mb=weights_mb(model)),
-        _sha256(config_path, weights_path),
+        sha256_of(config_path, weights_path),
     )
 
 
@@ -210,7 +210,8 @@ def _capabilities(config: dict[str, Any], objective: str, name: str, folder: Pat
     )
 
 
-def _sha256(*paths: Path) -> str:
+def sha256_of(*paths: Path) -> str:
+    """Return the sha256 over the contents of files, one after the other."""
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:

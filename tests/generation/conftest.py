@@ -3,6 +3,7 @@
 import json
 from functools import cache
 
+import musicgen_models
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -117,3 +118,12 @@ def upstream():
             )
 
     return made
+
+
+@pytest.fixture(scope="session")
+def musicgen_folders(tmp_path_factory):
+    """Checkpoints by their channels."""
+    return {
+        channels: musicgen_models.write(tmp_path_factory.mktemp("musicgen"), channels)
+        for channels in (1, 2)
+    }

@@ -1,0 +1,263 @@
+"""Our MusicGen decoding against transformers' `generate`: same weights, texts, lengths, settings.
+
+    python benchmarks/musicgen.py [--quick] [--out FILE] [--geometry tiny|small] [--device cuda]
+
+From text to sound, cfg 3, every token drawn, one prompt per clip; the two take turns in one run.
+`generate` runs as its documentation shows it, in bfloat16 on CUDA, where ours is in bfloat16 too.
+
+- speedup: {batch: seconds of generate over ours}, medians of the rounds.
+- decoding_speedup: the same without EnCodec, which both call alike.
+- clips_per_s, seconds_of_sound_per_s: of ours, {batch: value}.
+- greedy_equal: whether temperature 0 gave generate's tokens, {batch: value}; float32 only.
+- bandwidth_fraction: {batch: the time reading weights and cache once a step would take at the
+  bandwidth a large copy reaches, over our time}; null on a CPU.
+
+Geometry tiny is data/models/tiny-musicgen if it is there, else random weights of a small design;
+small is the design of facebook/musicgen-small with random weights.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from _common import Benchmark
+from rich.progress import track
+
+from audioforge.generation.musicgen import MusicgenBackend
+from audioforge.generation.musicgen_load import Loaded, describe, load
+from audioforge.generation.registry import embedded_folder
+from audioforge.generation.request import GenerationRequest
+from audioforge.generation.sat_imports import quiet
+
+MODEL = "tiny-musicgen"
+BATCHES = (1, 8, 32)
+PROMPTS = [
+    f"{mood} {what}"
+    for mood in ("soft", "bright", "deep", "slow")
+    for what in ("drum loop", "pad", "bell", "bass line", "rain", "siren", "chord", "melody")
+]
+CFG = 3.0
+DECODER = {
+    "tiny": {"num_hidden_layers": 6, "hidden_size": 192, "ffn_dim": 768, "num_attention_heads": 6},
+    "small": {},
+}
+CODEC = {
+    "tiny": {"sampling_rate": 16_000, "num_filters": 16, "codebook_size": 512, "hidden_size": 64},
+    "small": {
+        "sampling_rate": 32_000,
+        "num_filters": 64,
+        "codebook_size": 2_048,
+        "upsampling_ratios": [8, 5, 4, 4],
+        "use_causal_conv": False,
+    },
+}
+TEXT = {
+    "tiny": {"d_model": 128, "d_kv": 32, "d_ff": 256, "num_layers": 2, "num_heads": 4},
+    "small": {"d_model": 768, "d_kv": 64, "d_ff": 3_072, "num_layers": 12, "num_heads": 12},
+}
+
+
+def random_model(geometry: str) -> Any:
+    """Build a MusicGen of a geometry with random weights and four codebooks."""
+    import transformers
+
+    size = CODEC[geometry]["codebook_size"]
+    hop = 640 if geometry == "small" else 320
+    codes = 4 * (CODEC[geometry]["sampling_rate"] // hop) * (size.bit_length() - 1) / 1_000
+    codec = transformers.EncodecConfig(**CODEC[geometry], target_bandwidths=[codes])
+    text = transformers.T5Config(**TEXT[geometry])
+    decoder = transformers.MusicgenDecoderConfig(
+        **DECODER[geometry], vocab_size=size, pad_token_id=size, bos_token_id=size
+    )
+    config = transformers.MusicgenConfig(
+        text_encoder=text.to_dict(), audio_encoder=codec.to_dict(), decoder=decoder.to_dict()
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = transformers.MusicgenForConditionalGeneration(config)
+        for layer in model.audio_encoder.quantizer.layers:
+            layer.codebook.embed.normal_()
+    chosen = model.generation_config
+    chosen.decoder_start_token_id = chosen.pad_token_id = chosen.bos_token_id = size
+    return model.eval().requires_grad_(False)
+
+
+def word_tokenizer() -> Any:
+    """Return a tokenizer of the words of PROMPTS."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["<pad>", "<unk>", *dict.fromkeys(" ".join(PROMPTS).split())]
+    made = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", unk_token="<unk>")
+
+
+def loaded_of(geometry: str, device: str) -> Loaded:
+    """Return the model to measure."""
+    folder = embedded_folder(MODEL)
+    if geometry == "tiny" and folder.is_dir():
+        return load(str(folder), MODEL, device)
+    with quiet():
+        model, tokenizer = random_model(geometry).to(device), word_tokenizer()
+    if device == "cuda":
+        model.decoder.to(torch.bfloat16)
+    name = f"random weights, {geometry}"
+    return Loaded(model, tokenizer, *describe(model, name, {}), weights_sha256="")
+
+
+class Stock:
+    """transformers' own generate, on a copy of the weights as it lays them out."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._tokenizer = loaded.tokenizer
+        self._model = copy.deepcopy(loaded.model)
+        if self._model.device.type == "cuda":
+            self._model.to(torch.bfloat16)
+
+    def play(self, batch: int, frames: int, *, greedy: bool = False) -> torch.Tensor:
+        """Return tokens [clips, codebooks, frames]."""
+        captured: list[torch.Tensor] = []
+        decode = self._model.audio_encoder.decode
+        self._model.audio_encoder.decode = lambda codes, **_: (
+            captured.append(codes) or decode(codes[..., :1], [None])
+        )
+        try:
+            self._run(batch, frames, greedy)
+        finally:
+            self._model.audio_encoder.decode = decode
+        return captured[0][0]
+
+    def sound(self, batch: int, frames: int) -> None:
+        """Make clips from text to sound."""
+        self._run(batch, frames, greedy=False)
+
+    def _run(self, batch: int, frames: int, greedy: bool) -> None:
+        told = self._tokenizer(prompts(batch), padding=True, return_tensors="pt")
+        config = self._model.config.decoder
+        with quiet(), torch.random.fork_rng():
+            self._model.generate(
+                input_ids=told["input_ids"].to(self._model.device),
+                attention_mask=told["attention_mask"].to(self._model.device),
+                do_sample=not greedy,
+                top_k=0,
+                guidance_scale=CFG,
+                max_new_tokens=frames + config.num_codebooks // config.audio_channels - 1,
+            )
+
+
+def prompts(batch: int) -> list[str]:
+    """Return one prompt per clip."""
+    return [PROMPTS[i % len(PROMPTS)] for i in range(batch)]
+
+
+def requests(batch: int, seconds: float, temperature: float = 1.0) -> list[GenerationRequest]:
+    """Return one request per clip."""
+    return [
+        GenerationRequest(prompt, seconds, i, 1, CFG, "sample", temperature=temperature)
+        for i, prompt in enumerate(prompts(batch))
+    ]
+
+
+def timed(work: Callable[[], object], cuda: bool) -> float:
+    """Return how many seconds something takes."""
+    if cuda:
+        torch.cuda.synchronize()
+    began = time.perf_counter()
+    work()
+    if cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def medians(works: dict[str, Callable[[], object]], rounds: int, cuda: bool) -> dict[str, float]:
+    """Let works take turns after a first run that is not counted; median seconds of each."""
+    for work in works.values():
+        work()
+    taken: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            taken[name].append(timed(work, cuda))
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def least_seconds(backend: MusicgenBackend, batch: int, frames: int) -> float:
+    """Return how long reading weights and cache once a step takes at copying speed (CUDA)."""
+    block = torch.empty(1 << 28, dtype=torch.uint8, device="cuda")
+    copy = medians({"copy": lambda: block.clone()}, 10, cuda=True)["copy"]
+    bytes_per_s = 2 * block.numel() / copy
+    decoder = backend.model.decoder
+    size = next(decoder.parameters()).element_size()
+    weights = sum(p.numel() for p in decoder.parameters()) * size
+    config = decoder.config
+    position = 2 * batch * 2 * config.num_hidden_layers * config.hidden_size * size
+    steps = frames + max(backend.decoder.delays)
+    return (steps * weights + position * steps * (steps + 1) / 2) / bytes_per_s
+
+
+def compare(backend: MusicgenBackend, stock: Stock, batch: int, seconds: float, rounds: int) -> Any:
+    """Measure one batch size."""
+    cuda = backend.device.type == "cuda"
+    frames = backend.codec.frames(seconds)
+    asked = requests(batch, seconds)
+    works = {
+        "stock": lambda: stock.sound(batch, frames),
+        "ours": lambda: backend.generate(asked),
+        "stock_tokens": lambda: stock.play(batch, frames),
+        "our_tokens": lambda: backend.tokens(asked),
+    }
+    taken = medians(works, rounds, cuda)
+    told = {
+        "speedup": taken["stock"] / taken["ours"],
+        "decoding_speedup": taken["stock_tokens"] / taken["our_tokens"],
+        "clips_per_s": batch / taken["ours"],
+        "seconds_of_sound_per_s": batch * seconds / taken["ours"],
+    }
+    if cuda:
+        told["bandwidth_fraction"] = least_seconds(backend, batch, frames) / taken["our_tokens"]
+    else:
+        ours = backend.tokens(requests(batch, seconds, temperature=0.0))
+        same = stock.play(batch, frames, greedy=True)
+        told["greedy_equal"] = bool(torch.equal(torch.stack([i.tokens for i in ours]), same))
+    return told
+
+
+def main() -> None:
+    """Measure and print."""
+    benchmark = Benchmark(__doc__)
+    add = benchmark.parser.add_argument
+    add("--geometry", choices=sorted(DECODER), default="tiny")
+    add("--device", choices=("cpu", "cuda"), default="cpu")
+    add("--seconds", type=float, default=None, help="length of a clip; default 4, or 0.6 quick")
+    add("--rounds", type=int, default=None, help="default 5, or 1 quick")
+    add("--batches", type=int, nargs="+", default=None, help="default 1 8 32, or 1 4 quick")
+    options = benchmark.options()
+    if options.device == "cpu":
+        torch.set_num_threads(1)
+    seconds = options.seconds or (0.6 if options.quick else 4.0)
+    rounds = options.rounds or (1 if options.quick else 5)
+    batches = options.batches or ((1, 4) if options.quick else BATCHES)
+    loaded = loaded_of(options.geometry, options.device)
+    stock = Stock(loaded)
+    backend = MusicgenBackend(loaded, options.device)
+    measured = {
+        str(batch): compare(backend, stock, batch, seconds, rounds)
+        for batch in track(batches, "batches")
+    }
+    numbers: dict[str, Any] = {
+        key: {batch: one[key] for batch, one in measured.items()}
+        for key in measured[str(batches[0])]
+    }
+    numbers.setdefault("bandwidth_fraction", None)
+    numbers |= {"model": loaded.capabilities.model, "clip_seconds": seconds, "rounds": rounds}
+    device = torch.cuda.get_device_name() if options.device == "cuda" else "cpu"
+    benchmark.finish(numbers, device)
+
+
+if __name__ == "__main__":
+    main()
