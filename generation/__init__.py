@@ -8,7 +8,9 @@
 - guided_model, start_audio: what its transformer is told: prompts, guidance, sound to start from
 - memory: weights and activations of a model before it is run
 - diffusers_backend, diffusers_load: Stable Audio 3 and 1.0 through diffusers' pipelines
-- wave_batch: waves become clips, out of memory halves a batch
+- musicgen, musicgen_load, musicgen_player, musicgen_decoder, musicgen_sampling, musicgen_codec,
+  musicgen_graphs: MusicGen through transformers' weights and our own decode loop
+- batches: what a torch backend does around its model; weights_hash: sha256 of weights
 - sat_imports: stable-audio-tools where torchaudio and k-diffusion are broken
 - synth, synth_scene, synth_voices, synth_drums, synth_tonal, synth_textures: the teacher
 - synth_backend: the teacher as a backend

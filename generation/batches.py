@@ -1,9 +1,9 @@
-"""What a torch backend does around its model: choose a device, refuse, batch, halve, trim."""
+"""What a torch backend does around its model: choose a device, refuse, batch, trim."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import torch
 
@@ -32,62 +32,47 @@ def device_of(name: str) -> str:
 def make_in_batches(
     requests: Sequence[GenerationRequest],
     problem_of: Callable[[GenerationRequest], str | None],
-    make: Callable[[list[GenerationRequest]], list[Answer]],
+    make: Callable[[list[GenerationRequest]], Sequence[Answer]],
     rate: int,
     largest: int,
+    alike: Callable[[GenerationRequest], Hashable] = lambda request: None,
 ) -> list[Made]:
     """Answer every request, in order; what the model cannot do is refused beforehand.
 
     Args:
         requests: any number.
         problem_of: says why a request cannot be made, or None.
-        make: gives an Answer per request; it may run out of memory.
+        make: gives an Answer per request.
         rate: of the waves it makes, in Hz.
         largest: most requests it is given at once.
+        alike: what must be equal within a batch.
+
+    Raises:
+        torch.OutOfMemoryError: `make` ran out of memory; the engine halves the batch and remembers.
     """
     made: dict[int, Made] = {}
-    ready = []
+    groups: dict[Hashable, list[int]] = {}
     for index, request in enumerate(requests):
         if problem := problem_of(request):
             made[index] = Failure(request, "invalid", problem)
         else:
-            ready.append(index)
-    for start in range(0, len(ready), largest):
-        batch = ready[start : start + largest]
-        clips = _halving([requests[i] for i in batch], rate, make)
-        made |= zip(batch, clips, strict=True)
+            groups.setdefault(alike(request), []).append(index)
+    batches = [g[i : i + largest] for g in groups.values() for i in range(0, len(g), largest)]
+    for batch in batches:
+        asked, started = [requests[i] for i in batch], time.perf_counter()
+        answers = make(asked)
+        taken = (time.perf_counter() - started) / len(batch)
+        for index, request, answer in zip(batch, asked, answers, strict=True):
+            made[index] = _finished(request, answer, rate, taken)
     return [made[i] for i in range(len(requests))]
 
 
-def _halving(
-    requests: list[GenerationRequest],
-    rate: int,
-    make: Callable[[list[GenerationRequest]], list[Answer]],
-) -> list[Made]:
-    """Make one batch; out of memory halves it, down to one request."""
-    started = time.perf_counter()
-    try:
-        answers = make(requests)
-    except torch.OutOfMemoryError as error:
-        message = str(error).splitlines()[0]
-    else:
-        taken = (time.perf_counter() - started) / len(requests)
-        pairs = zip(requests, answers, strict=True)
-        return [_finished(request, answer, rate, taken) for request, answer in pairs]
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    if len(requests) == 1:
-        return [Failure(requests[0], "memory", message)]
-    middle = len(requests) // 2
-    return _halving(requests[:middle], rate, make) + _halving(requests[middle:], rate, make)
-
-
 def _finished(request: GenerationRequest, answer: Answer, rate: int, taken: float) -> Made:
-    """Trim a wave to the asked length and bring it within full scale."""
+    """Trim a wave to the asked length; beyond full scale, as at high cfg, it is scaled down."""
     if isinstance(answer, str):
         return Failure(request, "crash", answer)
-    wave = answer[:, : round(request.seconds * rate)]
+    wave = answer[:, : round(request.seconds * rate)].float()
     if not bool(torch.isfinite(wave).all()):
         return Failure(request, "crash", "the model made non-finite samples")
-    peak = wave.abs().max().clamp(min=1.0)  # scaled down, not cut flat
+    peak = wave.abs().max().clamp(min=1.0)  # clipping would leave flat tops
     return Clip(request, Audio((wave / peak).cpu().numpy(), rate), taken)

@@ -18,11 +18,11 @@ from typing import Any
 import torch
 
 from audioforge.generation.backend import problem_of
+from audioforge.generation.batches import device_of, make_in_batches
 from audioforge.generation.diffusers_load import LoadedPipeline, load
 from audioforge.generation.request import Clip, Failure, GenerationRequest
 from audioforge.generation.sat_imports import quiet
 from audioforge.generation.start_audio import fitted, start_problem
-from audioforge.generation.wave_batch import make_waves
 
 MAX_BATCH = 16
 _DECODE_MB = 1_000.0
@@ -43,25 +43,13 @@ class DiffusersBackend:
     @classmethod
     def load(cls, source: str, *, name: str, device: str = "auto") -> DiffusersBackend:
         """Load a folder or a hub id; see `diffusers_load.load` for what can go wrong."""
-        chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        chosen = device_of(device)
         return cls(load(source, name, chosen), chosen)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Clip | Failure]:
         """Make every request, those that may in one pass; see the Backend contract."""
-        made: dict[int, Clip | Failure] = {}
-        groups: dict[tuple, list[int]] = {}
-        for index, request in enumerate(requests):
-            if problem := self._problem(request):
-                made[index] = Failure(request, "invalid", problem)
-            else:
-                groups.setdefault(_shared(request), []).append(index)
-        for group in groups.values():
-            for start in range(0, len(group), MAX_BATCH):
-                batch = group[start : start + MAX_BATCH]
-                asked = [requests[i] for i in batch]
-                clips = make_waves(asked, self._waves, self.capabilities.sample_rate)
-                made |= zip(batch, clips, strict=True)
-        return [made[i] for i in range(len(requests))]
+        rate = self.capabilities.sample_rate
+        return make_in_batches(requests, self._problem, self._waves, rate, MAX_BATCH, _shared)
 
     def _problem(self, request: GenerationRequest) -> str | None:
         can = self.capabilities

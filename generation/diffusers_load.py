@@ -5,7 +5,6 @@ Only configuration, tokenizers and safetensors are read; code and pickles in a r
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from audioforge.generation.backend import Capabilities, GenerationDefaults
 from audioforge.generation.memory import activations_mb, weights_mb
 from audioforge.generation.sat_imports import quiet
+from audioforge.generation.weights_hash import sha256_of
 
 INDEX = "model_index.json"
 INSTALL = "pip install diffusers==0.42.1"
@@ -70,7 +70,9 @@ def load(source: str, name: str, device: str) -> LoadedPipeline:
             raise ValueError(f"{name} is not a usable {kind} in safetensors: {first}") from error
     pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
-    return LoadedPipeline(pipeline, _capabilities(pipeline, name), _sha256(folder))
+    return LoadedPipeline(
+        pipeline, _capabilities(pipeline, name), sha256_of(*_files(folder), under=folder)
+    )
 
 
 def _from_hub(source: str) -> Path:
@@ -155,11 +157,5 @@ def _decode_mb(vae: Any) -> float:
     return _WORKSPACE * activations_mb(vae, lambda: vae.decode(latents)) / _PROBE_FRAMES
 
 
-def _sha256(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.suffix in (".json", ".safetensors")):
-        digest.update(path.relative_to(folder).as_posix().encode())
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix in (".json", ".safetensors"))

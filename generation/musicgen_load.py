@@ -13,7 +13,7 @@ from typing import Any
 
 from audioforge.generation.backend import Capabilities, GenerationDefaults
 from audioforge.generation.sat_imports import quiet
-from audioforge.generation.stable_audio_load import sha256_of
+from audioforge.generation.weights_hash import sha256_of
 
 CONFIG, CARD = "config.json", "audioforge.json"
 KIND = "musicgen"

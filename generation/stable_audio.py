@@ -17,6 +17,7 @@ import torch
 
 from audioforge.generation import rf_sampler, v_sampler
 from audioforge.generation.backend import problem_of
+from audioforge.generation.batches import device_of, make_in_batches
 from audioforge.generation.guided_model import Conditioner, GuidedModel
 from audioforge.generation.item_noise import ItemNoise
 from audioforge.generation.linear_sampler import Path, Program, integrate
@@ -24,7 +25,6 @@ from audioforge.generation.request import Clip, Failure, GenerationRequest
 from audioforge.generation.stable_audio_load import V_SIGMAS, Loaded, load
 from audioforge.generation.stable_audio_memory import footprint
 from audioforge.generation.start_audio import StartAudio, start_problem
-from audioforge.generation.wave_batch import make_waves
 
 MAX_CALL = 256
 """Requests whose latents are held at once."""
@@ -67,32 +67,17 @@ class StableAudioBackend:
             one_by_one: make every clip alone, so that it is the same to the bit whatever the
                 other requests of a call are.
         """
-        chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        if chosen not in ("cpu", "cuda"):
-            raise ValueError(f"device must be auto, cpu or cuda, got {device!r}")
-        if chosen == "cuda" and not torch.cuda.is_available():
-            raise ValueError(
-                "device cuda was asked for, but this torch sees no CUDA device: use cpu"
-            )
+        chosen = device_of(device)
         return cls(load(source, name, chosen), chosen, one_by_one=one_by_one)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Clip | Failure]:
         """Make every request; see the Backend contract."""
-        made: dict[int, Clip | Failure] = {}
-        ready = []
-        for index, request in enumerate(requests):
-            problem = problem_of(request, self.capabilities)
-            if problem := problem or start_problem(request, self.capabilities):
-                made[index] = Failure(request, "invalid", problem)
-            else:
-                ready.append(index)
-        for start in range(0, len(ready), MAX_CALL):
-            batch = ready[start : start + MAX_CALL]
-            clips = make_waves(
-                [requests[i] for i in batch], self._waves, self.capabilities.sample_rate
-            )
-            made |= zip(batch, clips, strict=True)
-        return [made[i] for i in range(len(requests))]
+        return make_in_batches(
+            requests, self._problem, self._waves, self.capabilities.sample_rate, MAX_CALL
+        )
+
+    def _problem(self, request: GenerationRequest) -> str | None:
+        return problem_of(request, self.capabilities) or start_problem(request, self.capabilities)
 
     def _waves(self, requests: list[GenerationRequest]) -> list[torch.Tensor]:
         return self._decode(self.latents(requests))

@@ -7,7 +7,6 @@ only.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from audioforge.generation import rf_sampler, v_sampler
 from audioforge.generation.backend import Capabilities, GenerationDefaults
 from audioforge.generation.memory import weights_mb
 from audioforge.generation.sat_imports import quiet, stable_audio_tools
+from audioforge.generation.weights_hash import sha256_of
 
 CONFIG, WEIGHTS, CARD = "model_config.json", "model.safetensors", "audioforge.json"
 CONDITIONERS = {"prompt", "seconds_start", "seconds_total", "bpm"}
@@ -208,13 +208,3 @@ def _capabilities(config: dict[str, Any], objective: str, name: str, folder: Pat
         licence=card.get("licence") or _HUB_LICENCES.get(name, "see the model card"),
         note=card.get("note", note),
     )
-
-
-def sha256_of(*paths: Path) -> str:
-    """Return the sha256 over the contents of files, one after the other."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

@@ -248,22 +248,6 @@ def test_what_a_pipeline_cannot_do_is_a_failure_and_spares_its_neighbours(
     assert isinstance(made, Clip)
 
 
-def test_out_of_memory_halves_a_batch(backends, monkeypatch):
-    backend, sizes = backends["third"], []
-    waves = backend._waves
-
-    def tight(requests):
-        sizes.append(len(requests))
-        if len(requests) > 1:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return waves(requests)
-
-    monkeypatch.setattr(backend, "_waves", tight)
-    requests = [dataclasses.replace(asked("third")[0], seed=i) for i in range(3)]
-    assert [type(c) for c in backend.generate(requests)] == [Clip] * 3
-    assert sizes == [3, 1, 2, 1, 1]
-
-
 def test_the_capabilities_say_what_the_pipelines_can(backends):
     first, third = backends["first"].capabilities, backends["third"].capabilities
     assert (first.init_audio, third.init_audio) == ((), ("vary", "remake"))

@@ -1,5 +1,6 @@
 """The MusicGen backend against transformers' own generate, and its promises about batches."""
 
+import asyncio
 import dataclasses
 import random
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from audioforge.generation import musicgen_graphs
+from audioforge.generation.engine import Engine
 from audioforge.generation.musicgen import MusicgenBackend
 from audioforge.generation.musicgen_graphs import FixedStep
 from audioforge.generation.musicgen_player import FEWEST_ROWS
@@ -170,7 +172,7 @@ def test_what_the_checkpoint_cannot_do_is_a_failure_and_spares_its_neighbours(mo
     assert isinstance(made, Clip)
 
 
-def test_out_of_memory_halves_the_batch(mono, monkeypatch):
+def test_out_of_memory_is_the_engines_to_handle_and_no_clip_is_lost(mono, monkeypatch):
     tokens, sizes = mono.tokens, []
 
     def tight(requests):
@@ -180,16 +182,9 @@ def test_out_of_memory_halves_the_batch(mono, monkeypatch):
         return tokens(requests)
 
     monkeypatch.setattr(mono, "tokens", tight)
-    assert all(isinstance(c, Clip) for c in mono.generate(MIXED[:4]))
-    assert sizes == [4, 2, 1, 1, 2, 1, 1]
-
-
-def test_a_request_too_large_for_memory_alone_is_a_failure(mono, monkeypatch):
-    def never(requests):
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(mono, "tokens", never)
-    assert [c.kind for c in mono.generate(MIXED[:2])] == ["memory", "memory"]
+    clips = asyncio.run(Engine.in_process(mono).generate(MIXED[:4]))
+    assert all(isinstance(c, Clip) for c in clips)
+    assert sizes == [4, 2, 1, 1, 1, 1]
 
 
 def test_logits_that_are_not_finite_fail_and_say_so(musicgen_folders):
