@@ -3,6 +3,9 @@
 - request: GenerationRequest, InitAudio, Clip, Failure: what is asked and answered
 - backend: Capabilities, Backend: what a generator declares and promises
 - registry: backends by name
+- engine: Engine, requests from anywhere in full batches; engine_settings, engine_queue,
+  engine_batch (one pass), engine_verdict (what follows from it), engine_caps (what fits),
+  engine_cache, engine_metrics, engine_process and engine_worker (a backend in a child process)
 - stable_audio, stable_audio_load, stable_audio_memory: Stable Audio, in mixed batches
 - linear_sampler, rf_sampler, v_sampler, item_noise: its samplers, every item its own
 - guided_model, start_audio: what its transformer is told: prompts, guidance, sound to start from

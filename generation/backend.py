@@ -81,12 +81,22 @@ def _sigma_problem(request: GenerationRequest, can: Capabilities) -> str | None:
 
 
 class Backend(Protocol):
-    """A generator of audio. Loading happens in `__init__`, never on import."""
+    """A generator of audio. Loading happens in `__init__`, never on import.
+
+    Two things it may have besides, which the engine uses: a static method
+    `batch_key(request) -> str`, where not all requests can share a pass, and `row_evaluations`,
+    a count of the rows its model was evaluated for.
+    """
 
     capabilities: Capabilities
     weights_sha256: str
     """sha256 over the weights, or of the code version where there are none."""
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Clip | Failure]:
-        """Return one Clip or Failure per request, in request order."""
+        """Return one Clip or Failure per request, in request order.
+
+        Raises:
+            MemoryError, torch.OutOfMemoryError: the requests do not fit together; the engine makes
+                smaller batches and remembers the size, so a backend need not.
+        """
         ...

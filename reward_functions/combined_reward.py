@@ -5,8 +5,8 @@ that cannot judge is left out, its weight spread over the others, and it stays i
 unscored.
 
 Range:   [0, 1]; 0 when a gate is shut. Under 0.1, where a clip is ruined, totals fall off with the
-         square: what else is wrong with it hardly counts. 0.9 and more: no fault and every check passed; around 0.5:
-         as damaged as one real clip in ten, or a check failed.
+         square: what else is wrong with it hardly counts. 0.9 and more: no fault and every check
+         passed; around 0.5: as damaged as one real clip in ten, or a check failed.
 Source:  constraints with ceilings instead of sums: 2310.04373; see `docs/rewards.md`.
 """
 

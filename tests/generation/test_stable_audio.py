@@ -1,5 +1,6 @@
 """The Stable Audio backend against upstream's own sampling, and its promises about batches."""
 
+import asyncio
 import dataclasses
 import json
 import random
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from audioforge.generation.engine import Engine
 from audioforge.generation.request import Clip, Failure, GenerationRequest
 from audioforge.generation.rf_sampler import program
 from audioforge.generation.stable_audio import StableAudioBackend
@@ -92,7 +94,7 @@ def test_what_the_checkpoint_cannot_do_is_a_failure_and_spares_its_neighbours(
     assert isinstance(made, Clip)
 
 
-def test_out_of_memory_halves_the_batch(backend, monkeypatch):
+def test_out_of_memory_is_the_engines_to_handle_and_no_clip_is_lost(backend, monkeypatch):
     latents, sizes = backend.latents, []
 
     def tight(requests):
@@ -102,8 +104,9 @@ def test_out_of_memory_halves_the_batch(backend, monkeypatch):
         return latents(requests)
 
     monkeypatch.setattr(backend, "latents", tight)
-    assert all(isinstance(c, Clip) for c in backend.generate(MIXED[:4]))
-    assert sizes == [4, 2, 1, 1, 2, 1, 1]
+    clips = asyncio.run(Engine.in_process(backend).generate(MIXED[:4]))
+    assert all(isinstance(c, Clip) for c in clips)
+    assert sizes == [4, 2, 1, 1, 1, 1]
 
 
 def test_a_request_too_large_for_memory_alone_is_a_failure(backend, monkeypatch):
@@ -111,7 +114,8 @@ def test_a_request_too_large_for_memory_alone_is_a_failure(backend, monkeypatch)
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(backend, "latents", never)
-    assert [c.kind for c in backend.generate(MIXED[:2])] == ["memory", "memory"]
+    clips = asyncio.run(Engine.in_process(backend).generate(MIXED[:2]))
+    assert [c.kind for c in clips] == ["memory", "memory"]
 
 
 def test_an_unknown_sampler_has_no_coefficients():
