@@ -32,19 +32,29 @@ _DECODE_MB = 1_000.0
 class DiffusersBackend:
     """Generates with one loaded pipeline."""
 
-    def __init__(self, loaded: LoadedPipeline, device: str) -> None:
+    def __init__(self, loaded: LoadedPipeline, device: str, *, one_by_one: bool = False) -> None:
         self.capabilities = loaded.capabilities
         self.weights_sha256 = loaded.weights_sha256
         self.device = torch.device(device)
         self.pipeline = loaded.pipeline
+        self._batch = 1 if one_by_one else MAX_BATCH
         self._third = type(loaded.pipeline).__name__ == "StableAudio3Pipeline"
         self._by_use = {"": self.pipeline} | (_others(loaded.pipeline) if self._third else {})
 
     @classmethod
-    def load(cls, source: str, *, name: str, device: str = "auto") -> DiffusersBackend:
-        """Load a folder or a hub id; see `diffusers_load.load` for what can go wrong."""
+    def load(
+        cls, source: str, *, name: str, device: str = "auto", one_by_one: bool = False
+    ) -> DiffusersBackend:
+        """Load a folder or a hub id; see `diffusers_load.load` for what can go wrong.
+
+        Args:
+            source: a folder or a hub id.
+            name: what records call the model.
+            device: "cpu", "cuda" or "auto".
+            one_by_one: make every clip alone, the same to the bit whatever else is asked for.
+        """
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        return cls(load(source, name, chosen), chosen)
+        return cls(load(source, name, chosen), chosen, one_by_one=one_by_one)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Clip | Failure]:
         """Make every request, those that may in one pass; see the Backend contract."""
@@ -56,8 +66,8 @@ class DiffusersBackend:
             else:
                 groups.setdefault(_shared(request), []).append(index)
         for group in groups.values():
-            for start in range(0, len(group), MAX_BATCH):
-                batch = group[start : start + MAX_BATCH]
+            for start in range(0, len(group), self._batch):
+                batch = group[start : start + self._batch]
                 asked = [requests[i] for i in batch]
                 clips = make_waves(asked, self._waves, self.capabilities.sample_rate)
                 made |= zip(batch, clips, strict=True)
@@ -122,10 +132,10 @@ class DiffusersBackend:
 
 def _others(pipeline: Any) -> dict[str, Any]:
     """Return Stable Audio 3's other pipelines over the same weights, by what they are used for."""
-    from diffusers import StableAudio3AudioToAudioPipeline, StableAudio3InpaintPipeline
+    import diffusers
 
-    kinds = {"vary": StableAudio3AudioToAudioPipeline, "remake": StableAudio3InpaintPipeline}
-    made = {use: kind(**pipeline.components) for use, kind in kinds.items()}
+    kinds = {"vary": "StableAudio3AudioToAudioPipeline", "remake": "StableAudio3InpaintPipeline"}
+    made = {use: getattr(diffusers, k)(**pipeline.components) for use, k in kinds.items()}
     for other in made.values():
         other.set_progress_bar_config(disable=True)
     return made

@@ -18,7 +18,9 @@ def embedded_folder(name: str) -> Path:
     return Path(str(resources.files("audioforge.data"))) / "models" / name
 
 
-def load_backend(model: str = "tiny-stable-audio", device: str = "auto") -> Backend:
+def load_backend(
+    model: str = "tiny-stable-audio", device: str = "auto", *, one_by_one: bool = False
+) -> Backend:
     """Load a backend.
 
     Args:
@@ -27,6 +29,8 @@ def load_backend(model: str = "tiny-stable-audio", device: str = "auto") -> Back
             "stabilityai/stable-audio-open-small". "diffusers:" before a hub id takes its
             diffusers pipeline; stable-audio-3 has no other.
         device: "cpu", "cuda" or "auto" (cuda if there is one).
+        one_by_one: make every clip alone: the same to the bit whatever else is asked for, and
+            slower. Without it batch mates change a clip by float rounding.
 
     Raises:
         ValueError: no such model, or weights missing or unusable.
@@ -41,11 +45,14 @@ def load_backend(model: str = "tiny-stable-audio", device: str = "auto") -> Back
     if source != model or model.startswith(_ONLY_DIFFUSERS) or _is_pipeline(folder):
         from audioforge.generation.diffusers_backend import DiffusersBackend
 
-        return DiffusersBackend.load(source, name=source, device=device)
+        return DiffusersBackend.load(source, name=model, device=device, one_by_one=one_by_one)
     from audioforge.generation.stable_audio import StableAudioBackend
 
     return StableAudioBackend.load(
-        str(folder) if folder.exists() else model, name=model, device=device
+        str(folder) if folder.exists() else model,
+        name=model,
+        device=device,
+        one_by_one=one_by_one,
     )
 
 
