@@ -32,24 +32,34 @@ _DECODE_MB = 1_000.0
 class DiffusersBackend:
     """Generates with one loaded pipeline."""
 
-    def __init__(self, loaded: LoadedPipeline, device: str) -> None:
+    def __init__(self, loaded: LoadedPipeline, device: str, *, one_by_one: bool = False) -> None:
         self.capabilities = loaded.capabilities
         self.weights_sha256 = loaded.weights_sha256
         self.device = torch.device(device)
         self.pipeline = loaded.pipeline
+        self._batch = 1 if one_by_one else MAX_BATCH
         self._third = type(loaded.pipeline).__name__ == "StableAudio3Pipeline"
         self._by_use = {"": self.pipeline} | (_others(loaded.pipeline) if self._third else {})
 
     @classmethod
-    def load(cls, source: str, *, name: str, device: str = "auto") -> DiffusersBackend:
-        """Load a folder or a hub id; see `diffusers_load.load` for what can go wrong."""
+    def load(
+        cls, source: str, *, name: str, device: str = "auto", one_by_one: bool = False
+    ) -> DiffusersBackend:
+        """Load a folder or a hub id; see `diffusers_load.load` for what can go wrong.
+
+        Args:
+            source: a folder or a hub id.
+            name: what records call the model.
+            device: "cpu", "cuda" or "auto".
+            one_by_one: make every clip alone, the same to the bit whatever else is asked for.
+        """
         chosen = device_of(device)
-        return cls(load(source, name, chosen), chosen)
+        return cls(load(source, name, chosen), chosen, one_by_one=one_by_one)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Clip | Failure]:
         """Make every request, those that may in one pass; see the Backend contract."""
         rate = self.capabilities.sample_rate
-        return make_in_batches(requests, self._problem, self._waves, rate, MAX_BATCH, _shared)
+        return make_in_batches(requests, self._problem, self._waves, rate, self._batch, _shared)
 
     def _problem(self, request: GenerationRequest) -> str | None:
         can = self.capabilities
@@ -110,10 +120,10 @@ class DiffusersBackend:
 
 def _others(pipeline: Any) -> dict[str, Any]:
     """Return Stable Audio 3's other pipelines over the same weights, by what they are used for."""
-    from diffusers import StableAudio3AudioToAudioPipeline, StableAudio3InpaintPipeline
+    import diffusers
 
-    kinds = {"vary": StableAudio3AudioToAudioPipeline, "remake": StableAudio3InpaintPipeline}
-    made = {use: kind(**pipeline.components) for use, kind in kinds.items()}
+    kinds = {"vary": "StableAudio3AudioToAudioPipeline", "remake": "StableAudio3InpaintPipeline"}
+    made = {use: getattr(diffusers, k)(**pipeline.components) for use, k in kinds.items()}
     for other in made.values():
         other.set_progress_bar_config(disable=True)
     return made

@@ -138,7 +138,7 @@ def _capabilities(pipeline: Any, name: str) -> Capabilities:
         negative_prompt=True,
         recommended=recommended,
         licence="Stability AI Community License"
-        if name.startswith("stabilityai/")
+        if "stabilityai/" in name
         else "see the model card",
         note=note,
         init_audio=("vary", "remake") if third else (),

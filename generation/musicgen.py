@@ -66,7 +66,7 @@ class MusicgenBackend:
         decoder: its layers may be hooked; see `musicgen_decoder`.
     """
 
-    def __init__(self, loaded: Loaded, device: str) -> None:
+    def __init__(self, loaded: Loaded, device: str, *, one_by_one: bool = False) -> None:
         self.capabilities = loaded.capabilities
         self.weights_sha256 = loaded.weights_sha256
         self.model, self._tokenizer = loaded.model, loaded.tokenizer
@@ -74,19 +74,29 @@ class MusicgenBackend:
         self.window, self.overlap = loaded.window, loaded.overlap
         self.codec = Codec(loaded.model.audio_encoder, loaded.capabilities.channels)
         self.decoder = Decoder(loaded.model.decoder)
+        self._batch = 1 if one_by_one else MAX_BATCH
         self._player = Player(self.decoder, graphs=device == "cuda")
         self._read: dict[str, torch.Tensor] = {}
 
     @classmethod
-    def load(cls, source: str, *, name: str, device: str = "auto") -> MusicgenBackend:
-        """Load a checkpoint; see `musicgen_load.load` for what can go wrong."""
+    def load(
+        cls, source: str, *, name: str, device: str = "auto", one_by_one: bool = False
+    ) -> MusicgenBackend:
+        """Load a checkpoint; see `musicgen_load.load` for what can go wrong.
+
+        Args:
+            source: a folder or a hub id.
+            name: what records call the model.
+            device: "cpu", "cuda" or "auto".
+            one_by_one: make every clip alone, the same to the bit whatever else is asked for.
+        """
         chosen = device_of(device)
-        return cls(load(source, name, chosen), chosen)
+        return cls(load(source, name, chosen), chosen, one_by_one=one_by_one)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Clip | Failure]:
         """Make every request, at most MAX_BATCH in one pass; see the Backend contract."""
         return make_in_batches(
-            requests, self._problem, self._make, self.capabilities.sample_rate, MAX_BATCH
+            requests, self._problem, self._make, self.capabilities.sample_rate, self._batch
         )
 
     def _problem(self, request: GenerationRequest) -> str | None:

@@ -18,7 +18,9 @@ def embedded_folder(name: str) -> Path:
     return Path(str(resources.files("audioforge.data"))) / "models" / name
 
 
-def load_backend(model: str = "tiny-stable-audio", device: str = "auto") -> Backend:
+def load_backend(
+    model: str = "tiny-stable-audio", device: str = "auto", *, one_by_one: bool = False
+) -> Backend:
     """Load a backend.
 
     Args:
@@ -28,6 +30,8 @@ def load_backend(model: str = "tiny-stable-audio", device: str = "auto") -> Back
             it, or a pipeline of diffusers (model_index.json). "diffusers:" before a hub id takes
             its diffusers pipeline; stable-audio-3 has no other.
         device: "cpu", "cuda" or "auto" (cuda if there is one).
+        one_by_one: make every clip alone: the same to the bit whatever else is asked for, and
+            slower. Without it batch mates change a clip by float rounding.
 
     Raises:
         ValueError: no such model, or weights missing or unusable.
@@ -43,16 +47,16 @@ def load_backend(model: str = "tiny-stable-audio", device: str = "auto") -> Back
     if pipeline != source or source.startswith(_ONLY_DIFFUSERS) or _is_pipeline(folder):
         from audioforge.generation.diffusers_backend import DiffusersBackend
 
-        return DiffusersBackend.load(pipeline, name=model.removeprefix(DIFFUSERS), device=device)
+        return DiffusersBackend.load(pipeline, name=model, device=device, one_by_one=one_by_one)
     from audioforge.generation.musicgen_load import is_musicgen
 
     if is_musicgen(source):
         from audioforge.generation.musicgen import MusicgenBackend
 
-        return MusicgenBackend.load(source, name=model, device=device)
+        return MusicgenBackend.load(source, name=model, device=device, one_by_one=one_by_one)
     from audioforge.generation.stable_audio import StableAudioBackend
 
-    return StableAudioBackend.load(source, name=model, device=device)
+    return StableAudioBackend.load(source, name=model, device=device, one_by_one=one_by_one)
 
 
 def _is_pipeline(folder: Path) -> bool:

@@ -23,7 +23,8 @@ ROWS = {"cpu": 32, "cuda": 128}
 DECODE_CLIPS = 16
 """Most clips decoded at once."""
 CPU_MB = 1_000.0
-"""Memory a batch may take on a CPU on top of the weights; on CUDA a third of what is free."""
+"""Memory a batch may take on a CPU on top of the weights; on CUDA a third of the card: what
+is free just now would change how a replay is batched."""
 _PROBE_FRAMES = 32
 
 
@@ -74,7 +75,7 @@ def footprint(
 
 def _budget_mb(device: torch.device) -> float:
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] / 3 / MB
+        return torch.cuda.mem_get_info(device)[1] / 3 / MB
     return CPU_MB
 
 

@@ -5,8 +5,6 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from audioforge.generation.memory import MB, activations_mb, weights_mb
-from audioforge.generation.request import GenerationRequest
-from audioforge.generation.stable_audio import StableAudioBackend
 from audioforge.generation.stable_audio_memory import Footprint
 
 
@@ -58,15 +56,3 @@ def test_small_memory_means_small_chunks_but_never_none():
     assert Footprint(row_mb=100.0, decode_mb=300.0).rows(cpu) == 10
     assert Footprint(row_mb=100.0, decode_mb=300.0).decoded(cpu) == 3
     assert Footprint(row_mb=5_000.0, decode_mb=5_000.0).decoded(cpu) == 1
-
-
-def test_one_by_one_a_clip_is_the_same_to_the_bit_whatever_its_mates(small_checkpoint):
-    folder = small_checkpoint("rectified_flow")
-    alone = StableAudioBackend.load(str(folder), name="one", device="cpu", one_by_one=True)
-    requests = [
-        GenerationRequest("wind", 1.0, i, 3, 1.0 + i % 2, sampler)
-        for i, sampler in enumerate(alone.capabilities.samplers)
-    ]
-    together = [clip.sha256 for clip in alone.generate(requests)]
-    assert together == [alone.generate([r])[0].sha256 for r in requests]
-    assert together == [c.sha256 for c in alone.generate(requests[::-1])][::-1]

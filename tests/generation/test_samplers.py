@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from audioforge.generation import rf_sampler, v_sampler
+from audioforge.generation.registry import load_backend
 from audioforge.generation.request import Failure, GenerationRequest, InitAudio
 from audioforge.utils.audio_processing import Audio
 
@@ -119,6 +120,18 @@ def test_mates_change_nothing_but_rounding_and_the_batch_stays_full(small_backen
     assert (together - narrow).abs().max() < RF_TOLERANCE
     assert max(shapes) == 6
     assert min(shapes[: len(shapes) // 2]) >= 5
+
+
+def test_one_by_one_a_clip_is_the_same_to_the_bit_whatever_its_mates(small_checkpoint):
+    folder = small_checkpoint("rectified_flow")
+    alone = load_backend(str(folder), "cpu", one_by_one=True)
+    requests = [
+        GenerationRequest("wind", 1.0, i, 3, 1.0 + i % 2, sampler)
+        for i, sampler in enumerate(alone.capabilities.samplers)
+    ]
+    together = [clip.sha256 for clip in alone.generate(requests)]
+    assert together == [alone.generate([r])[0].sha256 for r in requests]
+    assert together == [c.sha256 for c in alone.generate(requests[::-1])][::-1]
 
 
 def tone(rate=16_000, seconds=0.8, channels=1):
