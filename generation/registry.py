@@ -6,6 +6,8 @@ from importlib import resources
 from pathlib import Path
 
 from audioforge.generation.backend import Backend
+from audioforge.generation.engine import Engine, WorkerSpec
+from audioforge.generation.engine_settings import EngineSettings
 
 EMBEDDED = ("tiny-stable-audio",)
 """Models that ship with AudioForge, under data/models/."""
@@ -38,3 +40,37 @@ def load_backend(model: str = "tiny-stable-audio", device: str = "auto") -> Back
     return StableAudioBackend.load(
         str(folder) if folder.exists() else model, name=model, device=device
     )
+
+
+def load_engine(
+    model: str = "tiny-stable-audio",
+    device: str = "auto",
+    workers: int = 0,
+    settings: EngineSettings | None = None,
+) -> Engine:
+    """Load a backend into an engine.
+
+    Args:
+        model: see `load_backend`.
+        device: "cpu", "cuda" or "auto". Workers on GPUs are dealt over all that are there; workers
+            on the CPU compete for its cores unless OMP_NUM_THREADS is set.
+        workers: processes to load it in, each with the weights in its own memory; 0 is this one.
+        settings: the engine's bounds.
+
+    Raises:
+        ValueError, ImportError: see `load_backend`.
+    """
+    if not workers:
+        return Engine.in_process(load_backend(model, device), settings)
+    factory, options = "audioforge.generation.registry:load_backend", {"model": model}
+    specs = [WorkerSpec(factory, options, name) for name in _devices(device, workers)]
+    return Engine.in_workers(specs, settings)
+
+
+def _devices(device: str, workers: int) -> list[str]:
+    if device == "cpu":
+        return ["cpu"] * workers
+    import torch
+
+    gpus = torch.cuda.device_count()
+    return [f"cuda:{number % gpus}" if gpus else device for number in range(workers)]
