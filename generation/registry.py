@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import resources
 from pathlib import Path
 
 from audioforge.generation.backend import Backend
 from audioforge.generation.engine import Engine, WorkerSpec
 from audioforge.generation.engine_settings import EngineSettings
+from audioforge.generation.model_manifest import remember
+
+_log = logging.getLogger(__name__)
 
 EMBEDDED = ("tiny-stable-audio",)
 """Models that ship with AudioForge, under data/models/."""
@@ -48,7 +52,7 @@ def load_engine(
     workers: int = 0,
     settings: EngineSettings | None = None,
 ) -> Engine:
-    """Load a backend into an engine.
+    """Load a backend into an engine; other weights than the name had before are told in the log.
 
     Args:
         model: see `load_backend`.
@@ -60,11 +64,16 @@ def load_engine(
     Raises:
         ValueError, ImportError: see `load_backend`.
     """
-    if not workers:
-        return Engine.in_process(load_backend(model, device), settings)
-    factory, options = "audioforge.generation.registry:load_backend", {"model": model}
-    specs = [WorkerSpec(factory, options, name) for name in _devices(device, workers)]
-    return Engine.in_workers(specs, settings)
+    if workers:
+        factory, options = "audioforge.generation.registry:load_backend", {"model": model}
+        specs = [WorkerSpec(factory, options, name) for name in _devices(device, workers)]
+        engine = Engine.in_workers(specs, settings)
+    else:
+        engine = Engine.in_process(load_backend(model, device), settings)
+    changed = "" if model in ("synth", *EMBEDDED) else remember(model, engine.capabilities)
+    if changed:
+        _log.warning("%s", changed)
+    return engine
 
 
 def _devices(device: str, workers: int) -> list[str]:
