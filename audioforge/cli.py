@@ -17,7 +17,7 @@ from rich.text import Text
 
 from audioforge.rollouts.launch import one_line, quiet_libraries
 
-from . import cli_generate, cli_score, cli_targets, doctor
+from . import cli_generate, cli_models, cli_score, cli_targets, doctor
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, rich_markup_mode=None)
 targets_app = typer.Typer(no_args_is_help=True, help="The targets a policy is given.")
@@ -51,6 +51,18 @@ def doctor_command(
         mark = Text("yes", "green") if f.usable else Text("no", "yellow")
         table.add_row(mark, f.area, Text(f.name), Text(f.facts), Text(f.remedy))
     _console.print(table)
+
+
+@app.command("models")
+def models_command(
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """List the generators known here: embedded ones and those that were loaded before."""
+    models = cli_models.known_models()
+    if as_json:
+        typer.echo(cli_models.models_json(models))
+    else:
+        _console.print(cli_models.models_table(models))
 
 
 @app.command("rollouts")

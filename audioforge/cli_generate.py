@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -43,13 +44,18 @@ def generate_command(
     format: Annotated[Format, typer.Option(help="of the sound files")] = Format.flac,
     batch: Annotated[int, typer.Option(min=1, max=256, help="clips made at once")] = 16,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    workers: Annotated[
+        int, typer.Option(min=0, max=64, help="processes of the generator; 0: in this one")
+    ] = 0,
     dry_run: Annotated[bool, typer.Option(help="say what would be made, and stop")] = False,
     commercial: Annotated[
         bool, typer.Option(help="refuse a model whose licence does not allow commercial use")
     ] = False,
 ) -> None:
     """Make clips from prompts; the same command goes on where it stopped."""
-    from audioforge.generation.registry import load_backend
+    from audioforge.generation.engine_settings import EngineSettings
+    from audioforge.generation.memory_plan import free_mb, plan_memory
+    from audioforge.generation.registry import load_engine
 
     from . import generate_plan, generate_run
 
@@ -59,27 +65,35 @@ def generate_command(
         prompt, negative_prompt, seconds, steps, cfg, sampler, seed=seed, n=n
     )
     wishes = generate_plan.wishes_of(file, usual) if file else [usual]
-    backend = load_backend(model, device)
-    can = backend.capabilities
-    if commercial:
-        generate_run.check_licence(can)
-    requests = generate_plan.requests_of(wishes, can)
-    folder = generate_run.Folder(out, format.value)
-    there = sum(folder.has(request, backend.weights_sha256) for request in requests)
-    told = (
-        f"{can.model}, {can.licence}, {can.sample_rate} Hz, {can.channels} channel(s): "
-        f"{len(requests)} clips, {sum(r.seconds for r in requests):.1f} s in all, "
-        f"{there} there already, to {out}"
-    )
-    _console.print(Text(told), soft_wrap=True)
-    if dry_run:
-        return
-    ended = generate_run.make(backend, requests, folder, batch, _console)
-    words = f"{ended.made} made, {ended.there_before} were there, {ended.failed} failed: {out}"
-    if ended.interrupted:
-        words += "; run the same command again to go on"
-    _console.print(Text(words), soft_wrap=True)
+    engine = load_engine(model, device, workers, EngineSettings(max_batch=batch, cache_mb=0))
+    with contextlib.ExitStack() as stack:
+        stack.callback(engine.stop)
+        can = engine.capabilities
+        if commercial:
+            generate_run.check_licence(can)
+        requests = generate_plan.requests_of(wishes, can)
+        folder = generate_run.Folder(out, format.value)
+        there = sum(folder.has(request, engine.weights_sha256) for request in requests)
+        plan = plan_memory(can, min(batch, len(requests)), free_mb(device), max(workers, 1))
+        _say(
+            f"{can.model}, {can.licence}, {can.sample_rate} Hz, {can.channels} channel(s): "
+            f"{len(requests)} clips, {sum(r.seconds for r in requests):.1f} s in all, "
+            f"{there} there already, to {out}",
+            plan.line,
+            plan.warning and f"warning: {plan.warning}",
+        )
+        if dry_run:
+            return
+        engine.limit_batch(plan.batch)
+        ended = generate_run.make(engine, requests, folder, _console)
+    again = "; run the same command again to go on" if ended.interrupted else ""
+    _say(f"{ended.made} made, {ended.there_before} were there, {ended.failed} failed: {out}{again}")
     if ended.interrupted:
         raise typer.Exit(130)
     if ended.failed:
         raise typer.Exit(1)
+
+
+def _say(*lines: str) -> None:
+    for line in filter(None, lines):
+        _console.print(Text(line), soft_wrap=True)

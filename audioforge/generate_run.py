@@ -1,4 +1,4 @@
-"""Making clips for `audioforge generate`: batch by batch, each clip with its facts beside it.
+"""Making clips for `audioforge generate`, in full batches, each clip with its facts beside it.
 
 A clip is finished when its sound and then its JSON are written; the same command again makes only
 what is missing. A request that fails is told, kept in `failures.jsonl`, and holds nothing up.
@@ -6,10 +6,13 @@ what is missing. A request that fails is told, kept in `failures.jsonl`, and hol
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
@@ -23,7 +26,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from audioforge.generation.backend import Backend, Capabilities
+from audioforge.generation.backend import Capabilities
+from audioforge.generation.engine import Engine, Outcome
 from audioforge.generation.request import Clip, Failure, GenerationRequest
 from audioforge.rollouts.record import versions
 from audioforge.rollouts.store import write_checked
@@ -40,6 +44,8 @@ FORMATS: dict[str, tuple[str, str]] = {
 FREE = ("MIT", "Apache-2.0", "BSD-3-Clause", "CC0-1.0", "CC-BY-4.0", "CC-BY-3.0")
 """Licences known to allow commercial use without a further condition on who uses it."""
 FAILURES = "failures.jsonl"
+AHEAD = 3
+"""Batches that are asked for before the first of them is written."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +76,15 @@ class Folder:
             and told.get("file_sha256") == hashlib.sha256(content).hexdigest()
         )
 
-    def keep(self, clip: Clip, backend: Backend) -> None:
+    def keep(self, clip: Clip, engine: Engine) -> None:
         """Write a clip, then its facts."""
         content = encode(clip.audio, *FORMATS[self.format])
         facts = {
             "request": clip.request.to_json(),
             "request_key": clip.request.key,
-            "model": backend.capabilities.model,
-            "weights_sha256": backend.weights_sha256,
-            "licence": backend.capabilities.licence,
+            "model": engine.capabilities.model,
+            "weights_sha256": engine.weights_sha256,
+            "licence": engine.capabilities.licence,
             "pcm16_sha256": clip.sha256,
             "file_sha256": hashlib.sha256(content).hexdigest(),
             **_shape(clip.audio),
@@ -128,11 +134,7 @@ def check_licence(can: Capabilities) -> None:
 
 
 def make(
-    backend: Backend,
-    requests: Sequence[GenerationRequest],
-    folder: Folder,
-    batch: int,
-    console: Console,
+    engine: Engine, requests: Sequence[GenerationRequest], folder: Folder, console: Console
 ) -> Made:
     """Make what is missing in a folder; Ctrl-C ends it after nothing finished is lost.
 
@@ -140,41 +142,68 @@ def make(
         RunError: the folder cannot be written.
     """
     folder.path.mkdir(parents=True, exist_ok=True)
-    weights = backend.weights_sha256
-    missing = [r for r in requests if not folder.has(r, weights)]
+    missing = [r for r in requests if not folder.has(r, engine.weights_sha256)]
     before = len(requests) - len(missing)
-    made = failed = 0
+    kept = _Kept(engine, folder, console)
+    with contextlib.suppress(KeyboardInterrupt), _bar(console) as bar:
+        task = bar.add_task("clips", total=len(missing))
+        asyncio.run(_make(engine, missing, lambda one: (kept.add(one), bar.advance(task))))
+    return Made(len(requests), before, kept.made, kept.failed)
+
+
+@dataclass
+class _Kept:
+    """Writes clips and tells failures, and counts both."""
+
+    engine: Engine
+    folder: Folder
+    console: Console
+    made: int = 0
+    failed: int = 0
+
+    def add(self, one: Clip | Failure) -> None:
+        if isinstance(one, Clip):
+            self.folder.keep(one, self.engine)
+            self.made += 1
+            return
+        self.folder.regret(one)
+        self.failed += 1
+        words = f"{one.request.prompt[:60]!r}: {one.kind}, {one.message}"
+        self.console.print(Text(f"failed: {words}"), soft_wrap=True)
+
+
+async def _make(
+    engine: Engine,
+    requests: Sequence[GenerationRequest],
+    keep: Callable[[Clip | Failure], object],
+) -> None:
+    """Have requests made, a few batches ahead of those being written."""
+    following = iter(requests)
+    ahead = AHEAD * engine.settings.max_batch
+    asked: set[asyncio.Future[Outcome]] = set()
     try:
-        for result in _in_batches(backend, missing, batch, console):
-            if isinstance(result, Failure):
-                failed += 1
-                folder.regret(result)
-                words = f"{result.request.prompt[:60]!r}: {result.kind}, {result.message}"
-                console.print(Text(f"failed: {words}"), soft_wrap=True)
-            else:
-                made += 1
-                folder.keep(result, backend)
-    except KeyboardInterrupt:
-        pass
-    return Made(len(requests), before, made, failed)
+        while True:
+            asked |= {engine.submit(r) for r in islice(following, ahead - len(asked))}
+            if not asked:
+                return
+            done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            for future in done:
+                keep(future.result().made)
+    finally:  # Ctrl-C may come between the end of a pass and its being noticed here
+        for future in asked:
+            if future.done() and not future.cancelled():
+                keep(future.result().made)
 
 
-def _in_batches(
-    backend: Backend, requests: Sequence[GenerationRequest], batch: int, console: Console
-) -> Iterator[Clip | Failure]:
-    with Progress(
+def _bar(console: Console) -> Progress:
+    return Progress(
         TextColumn("clips"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
-    ) as bar:
-        task = bar.add_task("clips", total=len(requests))
-        for start in range(0, len(requests), batch):
-            for result in backend.generate(requests[start : start + batch]):
-                yield result
-                bar.advance(task)
+    )
 
 
 def _shape(audio: Audio) -> dict[str, float | int]:

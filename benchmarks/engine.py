@@ -10,7 +10,8 @@ process, wall time per request, hashing it included.
 
 - lost: requests without an outcome, or with another one than they must have
 - duplicated: clips the workers have handed over more than once
-- kills: passes in which the engine has lost a worker; ooms: passes that ran out of memory
+- kills: workers killed, kills_in_pass of them before their pass was over
+- ooms: passes that ran out of memory
 - cancelled: of those who leave, the ones whose clip had not come yet
 - overhead_us: the least disturbed of several rounds
 """
@@ -69,7 +70,7 @@ class Hunted(WorkerProcess):
         pid = self.pid
         hit = None
         if pid is not None and self._hunt.strikes():
-            hit = threading.Timer(self._hunt.draw.uniform(0, PASS_SECONDS), os.kill, (pid, SIGKILL))
+            hit = threading.Timer(self._hunt.draw.uniform(0, PASS_SECONDS), self._hunt.kill, (pid,))
             hit.start()
         passed = super().run(requests)
         if hit is not None:
@@ -83,9 +84,15 @@ class Hunt:
     """How many workers are still to be killed, and how often each request was made."""
 
     left: int
+    killed: int = 0
     made: Counter[int] = field(default_factory=Counter)
     draw: random.Random = field(default_factory=lambda: random.Random(1))
     turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def kill(self, pid: int) -> None:
+        """Kill a worker, which nobody has reaped as its pass waits for this."""
+        os.kill(pid, SIGKILL)
+        self.killed += 1
 
     def strikes(self) -> bool:
         """Say whether the next pass is to be hit."""
@@ -131,7 +138,8 @@ async def under_fire(count: int, kills: int) -> dict[str, Any]:
         "requests": count,
         **{name: kinds[name] for name in ("lost", "cancelled", "poisoned", "made")},
         "duplicated": sum(times - 1 for times in hunt.made.values()),
-        "kills": metrics.kills,
+        "kills": hunt.killed,
+        "kills_in_pass": metrics.kills,
         "ooms": metrics.ooms,
         "passes": metrics.passes,
         "batch_fill": metrics.batch_fill,

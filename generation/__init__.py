@@ -2,7 +2,8 @@
 
 - request: GenerationRequest, InitAudio, Clip, Failure: what is asked and answered
 - backend: Capabilities, Backend: what a generator declares and promises
-- registry: backends by name
+- registry: backends and engines by name; model_manifest: which weights a name has stood for
+- memory_plan: how many clips may fit at once
 - engine: Engine, requests from anywhere in full batches; engine_settings, engine_queue,
   engine_batch (one pass), engine_verdict (what follows from it), engine_caps (what fits),
   engine_cache, engine_metrics, engine_process and engine_worker (a backend in a child process)

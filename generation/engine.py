@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from audioforge.generation.backend import Backend
 from audioforge.generation.engine_batch import InProcess, Outcome, Pass, Place
@@ -159,6 +160,11 @@ class Engine:
         item.waiters.append(future)
         future.add_done_callback(lambda done: self._left(item, done))
         return future
+
+    def limit_batch(self, most: int) -> None:
+        """Make no larger batches from now on, for example because memory is scarce."""
+        self._caps.most = min(self._caps.most, most)
+        self.settings = replace(self.settings, max_batch=self._caps.most)
 
     def metrics(self) -> EngineMetrics:
         """Return what has been done so far."""

@@ -38,7 +38,7 @@ class Caps:
     def __call__(self, mates: str) -> int:
         """Return the largest batch to be made of a kind."""
         cap = self._caps.get(mates)
-        return self.most if cap is None else cap.size
+        return self.most if cap is None else min(cap.size, self.most)
 
     def too_large(self, mates: str, size: int) -> int:
         """Remember that a batch did not fit; return the size to go on with."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import resources
 from pathlib import Path
 
 from audioforge.generation.backend import Backend
+from audioforge.generation.engine import Engine, WorkerSpec
+from audioforge.generation.engine_settings import EngineSettings
+from audioforge.generation.model_manifest import remember
+
+_log = logging.getLogger(__name__)
 
 EMBEDDED = ("tiny-stable-audio",)
 """Models that ship with AudioForge, under data/models/."""
@@ -62,3 +68,42 @@ def load_backend(
 def _is_pipeline(folder: Path) -> bool:
     """Say whether a folder holds a diffusers pipeline and no stable-audio-tools checkpoint."""
     return (folder / "model_index.json").is_file() and not (folder / "model_config.json").is_file()
+
+
+def load_engine(
+    model: str = "tiny-stable-audio",
+    device: str = "auto",
+    workers: int = 0,
+    settings: EngineSettings | None = None,
+) -> Engine:
+    """Load a backend into an engine; other weights than the name had before are told in the log.
+
+    Args:
+        model: see `load_backend`.
+        device: "cpu", "cuda" or "auto". Workers on GPUs are dealt over all that are there; workers
+            on the CPU compete for its cores unless OMP_NUM_THREADS is set.
+        workers: processes to load it in, each with the weights in its own memory; 0 is this one.
+        settings: the engine's bounds.
+
+    Raises:
+        ValueError, ImportError: see `load_backend`.
+    """
+    if workers:
+        factory, options = "audioforge.generation.registry:load_backend", {"model": model}
+        specs = [WorkerSpec(factory, options, name) for name in _devices(device, workers)]
+        engine = Engine.in_workers(specs, settings)
+    else:
+        engine = Engine.in_process(load_backend(model, device), settings)
+    changed = "" if model in ("synth", *EMBEDDED) else remember(model, engine.capabilities)
+    if changed:
+        _log.warning("%s", changed)
+    return engine
+
+
+def _devices(device: str, workers: int) -> list[str]:
+    if device == "cpu":
+        return ["cpu"] * workers
+    import torch
+
+    gpus = torch.cuda.device_count()
+    return [f"cuda:{number % gpus}" if gpus else device for number in range(workers)]

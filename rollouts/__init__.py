@@ -19,6 +19,6 @@ session      the items of an environment's run, resumable; settings.py: what a u
 pool         which targets, in which order
 outgoing     the gate every group leaves through
 metrics      what is logged of groups
-backoff      patience with failing services; one_at_a_time: a backend shared by groups
+backoff      patience with failing services
 launch       what surrounds a command: keys, quiet libraries, one-line errors
 """

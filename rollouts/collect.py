@@ -1,7 +1,8 @@
 """collect_group: one target becomes a group of judged, recorded rollouts.
 
 One LLM call for n answers; all are parsed; identical requests are found before anything is paid
-for; one batch of clips and one judgement, both off the event loop; a last gate; one record. Two
+for; the engine makes the clips, with those of other groups that are asked for at the same time; one
+judgement off the event loop; a last gate; one record. Two
 answers are identical when they compile to the same request apart from the seed: they get the seed
 of the first, are made once and share clip and reward.
 
@@ -19,10 +20,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from audioforge.generation.engine import Outcome, Overloaded
 from audioforge.generation.request import Clip, GenerationRequest
 from audioforge.reward_functions.score import RewardReport
 from audioforge.rollouts.action import compile_action
-from audioforge.rollouts.guarded import Broken, judge_clips, make_clips
+from audioforge.rollouts.guarded import Broken, judge_clips
 from audioforge.rollouts.messages import messages_for
 from audioforge.rollouts.parser import Parsed, parse_action
 from audioforge.rollouts.record import (
@@ -31,6 +33,7 @@ from audioforge.rollouts.record import (
     StoredClip,
     clip_seed,
     rollout_id,
+    short_key,
 )
 from audioforge.rollouts.store import described
 from audioforge.rollouts.studio import Ask, Completion, Judge, Studio
@@ -52,6 +55,7 @@ class _Draft:
     first: int | None = None
     """Index of the first draft with the same request; its own when it is the first."""
     attempt: int = 1
+    batch: tuple[str, ...] = ()
     clip: Clip | None = None
     stored: StoredClip | None = None
     report: RewardReport | None = None
@@ -137,12 +141,14 @@ async def _generate(drafts: list[_Draft], studio: Studio) -> None:
     places = [place for place, draft in enumerate(drafts) if draft.first == place]
     requests = [draft.request for place in places if (draft := drafts[place]).request is not None]
     if requests:
-        outcomes = await asyncio.to_thread(make_clips, studio.backend, requests)
-        for place, outcome in zip(places, outcomes, strict=True):
+        whole = tuple(map(short_key, requests))
+        for place, outcome in zip(places, await _made(requests, studio), strict=True):
             draft = drafts[place]
             draft.attempt = outcome.attempt
             if isinstance(outcome.made, Clip):
                 draft.clip = outcome.made
+                mates = tuple(map(short_key, outcome.batch))
+                draft.batch = () if mates == whole else mates
                 keep = described if studio.store is None else studio.store.keep
                 draft.stored = await asyncio.to_thread(keep, outcome.made.audio)
             else:
@@ -151,7 +157,16 @@ async def _generate(drafts: list[_Draft], studio: Studio) -> None:
         if draft.first is not None and draft.first != place:
             source = drafts[draft.first]
             draft.clip, draft.stored, draft.broken = source.clip, source.stored, source.broken
-            draft.attempt = source.attempt
+            draft.attempt, draft.batch = source.attempt, source.batch
+
+
+async def _made(requests: list[GenerationRequest], studio: Studio) -> list[Outcome]:
+    """Have the engine make requests, waiting where its queue is full."""
+    while True:
+        try:
+            return await studio.engine.outcomes(requests, apart=studio.apart)
+        except Overloaded as full:
+            await asyncio.sleep(full.retry_after)
 
 
 async def _judge(drafts: list[_Draft], target: Target, studio: Studio) -> list[np.ndarray]:
@@ -216,6 +231,7 @@ def _rollout(draft: _Draft, place: int, setting: _Setting) -> Rollout:
         request=draft.request,
         duplicate_of=draft.first if draft.first != place else None,
         attempt=draft.attempt,
+        batch=draft.batch,
         clip=draft.stored,
         report=draft.report,
         reward=reward,

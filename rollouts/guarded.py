@@ -1,7 +1,8 @@
-"""The two calls that may break, made so that a break is a recorded fact: clips and judgement.
+"""Judgement, made so that a break is a recorded fact.
 
-This is the one place that catches every exception. A broken generator or scorer becomes a `Failure`
-or a `Broken` with one line of reason, the traceback goes to the log, and the run goes on.
+This is the one place of the room that catches every exception: a broken scorer becomes a `Broken`
+with one line of reason, the traceback goes to the log, and the run goes on. Broken generators are
+the engine's (`generation.engine_batch`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
-from audioforge.generation.backend import Backend
-from audioforge.generation.request import Clip, Failure, GenerationRequest
 from audioforge.reward_functions.score import RewardReport
 from audioforge.utils.audio_processing import Audio, read_audio
 
@@ -34,35 +33,12 @@ class Broken(NamedTuple):
     """One line."""
 
 
-class Outcome(NamedTuple):
-    """What became of a request."""
-
-    made: Clip | Failure
-    attempt: int
-    """1, or 2 when it was made alone after a failure."""
-
-
 class Verdict(NamedTuple):
     """What the reward said of a group."""
 
     reports: list[RewardReport | Broken]
     vectors: list[np.ndarray]
     """Creativity vectors of the distinct clips that sound."""
-
-
-def make_clips(backend: Backend, requests: Sequence[GenerationRequest]) -> list[Outcome]:
-    """Make clips in one batch; what fails is tried once more, alone: no clip fails for another.
-
-    A request the backend calls invalid is not tried again.
-
-    Returns:
-        One outcome per request, in order. Never raises.
-    """
-    outcomes = [Outcome(made, 1) for made in _batch(backend, requests)]
-    for place, (made, _) in enumerate(outcomes):
-        if isinstance(made, Failure) and made.kind != "invalid":
-            outcomes[place] = Outcome(_batch(backend, [requests[place]])[0], 2)
-    return outcomes
 
 
 def judge_clips(
@@ -114,23 +90,6 @@ def gate(report: RewardReport) -> RewardReport | Broken:
     if not 0.0 <= report.total <= 1.0:
         return Broken(f"scoring failed: the reward must be in [0, 1], got {report.total}")
     return report
-
-
-def _batch(backend: Backend, requests: Sequence[GenerationRequest]) -> list[Clip | Failure]:
-    made = _guarded("generation", lambda: list(backend.generate(requests)))
-    if not isinstance(made, Broken) and len(made) != len(requests):
-        made = Broken(f"the backend gave {len(made)} clips for {len(requests)} requests")
-    if isinstance(made, Broken):
-        return [Failure(request, "crash", made.reason) for request in requests]
-    return [_fits(one, request) for one, request in zip(made, requests, strict=True)]
-
-
-def _fits(made: Clip | Failure, request: GenerationRequest) -> Clip | Failure:
-    if isinstance(made, Clip | Failure) and made.request == request:
-        return made
-    return Failure(
-        request, "crash", f"the backend answered this request with another {type(made).__name__}"
-    )
 
 
 @lru_cache(maxsize=64)

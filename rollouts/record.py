@@ -86,7 +86,10 @@ class Rollout:
     duplicate_of: int | None = None
     """Index of the group's first rollout with this request, whose clip and reward it shares."""
     attempt: int = 1
-    """1 when the clip came with its group's batch, 2 when it was made alone after a failure."""
+    """1, or more when passes it was in have failed before."""
+    batch: tuple[str, ...] = ()
+    """The short keys of all requests made in the same pass, in order: those of other groups too.
+    Empty when they are the group's distinct requests, or the request alone after a failure."""
     clip: StoredClip | None = None
     report: RewardReport | None = None
     reward: float | None = None
@@ -124,6 +127,7 @@ class Rollout:
             "request": None if self.request is None else self.request.to_json(),
             "duplicate_of": self.duplicate_of,
             "attempt": self.attempt,
+            **({"batch": list(self.batch)} if self.batch else {}),
             "clip": None if self.clip is None else asdict(self.clip),
             "report": None if self.report is None else self.report.to_json(),
             "reward": self.reward,
@@ -152,6 +156,7 @@ class Rollout:
                 else AudioAction.model_validate(line["action"]),
                 issues=tuple(ParseIssue(**issue) for issue in line["issues"]),
                 notes=tuple(line["notes"]),
+                batch=tuple(line.get("batch", ())),
                 request=None
                 if line["request"] is None
                 else GenerationRequest.from_json(line["request"]),
@@ -218,6 +223,11 @@ def report_from_json(report: Mapping[str, Any]) -> RewardReport:
 def rollout_id(group: int, index: int) -> str:
     """Return the id of a rollout, such as "g00003-r1"."""
     return f"g{group:05d}-r{index}"
+
+
+def short_key(request: GenerationRequest | str) -> str:
+    """Return what a batch calls a request: the first 16 characters of its key."""
+    return (request if isinstance(request, str) else request.key)[:16]
 
 
 def clip_seed(run_seed: int, target_id: str, group: int, index: int) -> int:

@@ -1,13 +1,16 @@
 """Replay: make the clips of a run again from their recorded requests and compare the sound.
 
-A group's distinct requests are made in one batch, in the recorded order, as they were: the last
-bits of a sum may depend on the shape of a batch. Clips that needed a second attempt are made alone,
-as they were. What differs is told as drift: weights, versions, and how far the sound is off.
+A clip is made in the pass in which it was made, all requests of it in the recorded order, also
+those of other groups: the last bits of a sum may depend on the shape of a batch. A pass is made
+once for all its clips. What differs is told as drift: weights, versions, batch mates that were
+never recorded, and how far the sound is off.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,13 +18,16 @@ import numpy as np
 import soundfile as sf
 
 from audioforge.generation.backend import Backend
+from audioforge.generation.engine_batch import run_pass
 from audioforge.generation.registry import load_backend
-from audioforge.generation.request import Clip
+from audioforge.generation.request import Clip, Failure, GenerationRequest
 from audioforge.rollouts.errors import ReplayError
-from audioforge.rollouts.guarded import make_clips
-from audioforge.rollouts.record import Rollout, versions
+from audioforge.rollouts.record import Rollout, short_key, versions
 from audioforge.rollouts.store import RunStore, finite
 from audioforge.utils.audio_processing import Audio, pcm16_sha256
+
+MOST_PASSES = 8
+"""Passes whose clips are kept while clips of other groups may be asked for."""
 
 
 class Replayed(NamedTuple):
@@ -67,14 +73,18 @@ def replay(
     store = RunStore(folder)
     store.run_facts()
     replayed: list[Replayed] = []
+    passes: _Passes | None = None
     for group in store.groups():
         if rollout_id is not None and all(rollout.id != rollout_id for rollout in group):
             continue
-        if any(rollout.clip is not None for rollout in group):
-            backend = backend or load_backend(group[0].origin.model, device)
-            replayed += _group(store, group, backend)
+        for rollout in group:
+            if rollout.clip is None or rollout_id not in (None, rollout.id):
+                continue
+            if passes is None:
+                backend = backend or load_backend(rollout.origin.model, device)
+                passes = _Passes(store, backend)
+            replayed.append(_compared(store, rollout, passes.clip(rollout, group), passes.backend))
         if rollout_id is not None:
-            replayed = [one for one in replayed if one.id == rollout_id]
             break
     if not replayed:
         what = f"rollout {rollout_id!r}" if rollout_id is not None else "rollouts with a clip"
@@ -82,29 +92,55 @@ def replay(
     return replayed
 
 
-def _group(store: RunStore, group: Sequence[Rollout], backend: Backend) -> list[Replayed]:
-    made: dict[int, Clip | str] = {}
-    distinct = [r for r in group if r.request is not None and r.duplicate_of is None]
-    # A first attempt that failed was in the batch too, so the whole batch is made.
-    batches = [distinct, *([rollout] for rollout in distinct if rollout.attempt == 2)]
-    for batch in batches:
-        outcomes = make_clips(backend, [r.request for r in batch if r.request is not None])
-        for rollout, (clip, _) in zip(batch, outcomes, strict=True):
-            made[rollout.index] = clip if isinstance(clip, Clip) else clip.message
-    return [
-        _compared(
-            store,
-            rollout,
-            made[rollout.index if rollout.duplicate_of is None else rollout.duplicate_of],
-            backend,
-        )
-        for rollout in group
-        if rollout.clip is not None
-    ]
+class _Again(NamedTuple):
+    """A clip that was made again, or why it could not be."""
+
+    made: Clip | str
+    unknown: int
+    """Batch mates that are not recorded."""
 
 
-def _compared(store: RunStore, rollout: Rollout, made: Clip | str, backend: Backend) -> Replayed:
+class _Passes:
+    """The passes of a run, made again as clips of them are asked for."""
+
+    def __init__(self, store: RunStore, backend: Backend) -> None:
+        self.backend = backend
+        self._store = store
+        self._made: OrderedDict[tuple[str, ...], dict[str, Clip | str]] = OrderedDict()
+
+    @cached_property
+    def _requests(self) -> dict[str, GenerationRequest]:
+        """All requests of the run, by short key: a pass may hold those of any group."""
+        requests = (rollout.request for group in self._store.groups() for rollout in group)
+        return {short_key(request): request for request in requests if request is not None}
+
+    def clip(self, rollout: Rollout, group: Sequence[Rollout]) -> _Again:
+        assert rollout.request is not None, "a rollout with a clip has a request"
+        distinct = [r.request for r in group if r.request is not None and r.duplicate_of is None]
+        if rollout.batch:
+            batch = [self._requests[key] for key in rollout.batch if key in self._requests]
+        else:  # a second attempt whose mates are not told was made alone
+            batch = distinct if rollout.attempt == 1 else [rollout.request]
+        unknown = max(len(rollout.batch) - len(batch), 0)
+        return _Again(self._pass(batch)[rollout.request.key], unknown)
+
+    def _pass(self, batch: Sequence[GenerationRequest]) -> dict[str, Clip | str]:
+        name = tuple(request.key for request in batch)
+        if name not in self._made:
+            passed = run_pass(self.backend, batch)
+            made = passed.made or (passed.message,) * len(batch)
+            self._made[name] = {
+                key: one.message if isinstance(one, Failure) else one
+                for key, one in zip(name, made, strict=True)
+            }
+            if len(self._made) > MOST_PASSES:
+                self._made.popitem(last=False)
+        return self._made[name]
+
+
+def _compared(store: RunStore, rollout: Rollout, again: _Again, backend: Backend) -> Replayed:
     assert rollout.clip is not None
+    made, unknown = again
     expected = rollout.clip.sha256
     if isinstance(made, str):
         return Replayed(rollout.id, expected, None, f"could not be made: {made}")
@@ -113,6 +149,8 @@ def _compared(store: RunStore, rollout: Rollout, made: Clip | str, backend: Back
     if sha256 == expected:
         return Replayed(rollout.id, expected, sha256, "")
     causes = [_difference(store, rollout, audio)]
+    if unknown:
+        causes.append(f"{unknown} clips made in the same pass are not recorded")
     then = rollout.origin
     if then.weights_sha256 != backend.weights_sha256:
         causes.append(f"weights {then.weights_sha256[:12]} then, {backend.weights_sha256[:12]} now")

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from audioforge.data.targets import Target
-from audioforge.generation.registry import load_backend
+from audioforge.generation.engine_settings import EngineSettings
+from audioforge.generation.registry import load_engine
 from audioforge.rollouts.collect import Completion, Judge, Studio, collect_group
-from audioforge.rollouts.one_at_a_time import OneAtATime
 from audioforge.rollouts.outgoing import Encoded
 from audioforge.rollouts.parser import parse_action
 from audioforge.rollouts.pool import target_pool
@@ -63,6 +63,10 @@ class SessionConfig:
     group_size: int = 4
     model: str = "tiny-stable-audio"
     device: str = "auto"
+    workers: int = 0
+    """Worker processes of the generator; 0 keeps it in this one."""
+    max_batch: int = 32
+    """Clips made at once, of all groups that are in the making."""
     policy: str = "tiny-policy"
     """Name of the language model, for the record."""
     groups: int | None = None
@@ -87,10 +91,11 @@ class Session:
         self.pool = target_pool(
             config.targets_file, config.split, config.categories, config.run_seed
         )
-        backend = load_backend(config.model, config.device)
+        settings = EngineSettings(max_batch=config.max_batch, cache_mb=0)
+        engine = load_engine(config.model, config.device, config.workers, settings)
         self.store = RunStore(config.out) if config.record else None
         self.studio = Studio(
-            OneAtATime(backend),
+            engine,
             config.reward,
             self.store,
             config.run_seed,
@@ -100,7 +105,7 @@ class Session:
         facts = {
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "device": config.device,
-            "model_licence": backend.capabilities.licence,
+            "model_licence": engine.capabilities.licence,
             "versions": versions(),
         }
         self.done = self.store.start(self._unchanging(), facts) if self.store else set()
@@ -185,7 +190,7 @@ class Session:
         """
         config, gate = self.config, asyncio.Semaphore(at_once)
         pool = target_pool(config.targets_file, "eval", config.categories, config.run_seed)
-        studio = replace(self.studio, store=None, group_size=1, memory=deque())
+        studio = replace(self.studio, store=None, group_size=1, memory=deque(), apart="evaluation")
 
         async def one(index: int, target: Target) -> Group:
             async def answers(messages: list[dict[str, str]], n: int) -> list[Completion]:
@@ -209,7 +214,8 @@ class Session:
         return [tuple(rollout.reward for rollout in group) for group in groups]
 
     def close(self) -> None:
-        """Let go of the run folder."""
+        """Let go of the run folder and end the workers."""
+        self.studio.engine.stop()
         if self.store is not None:
             self.store.close()
 

@@ -43,6 +43,12 @@ class EnvSettings(BaseModel):
         description="Generator: embedded name, folder, hub id or 'synth'",
     )
     device: str = Field(default="auto", description="Of the generator: auto, cpu or cuda")
+    generation_workers: int = Field(
+        default=0, ge=0, le=64, description="Processes of the generator; 0: in this one"
+    )
+    max_batch: int = Field(
+        default=32, ge=1, le=256, description="Clips made at once, of all groups in flight"
+    )
     targets_file: str = Field(
         default="", description="Your targets (JSON, JSONL, YAML); empty for the curated ones"
     )
@@ -132,6 +138,8 @@ class EnvSettings(BaseModel):
         told = {**reward.weights, "by_category": by_category, **plugins, **device}
         return SessionConfig(
             **{name: getattr(self, name) for name in names},
+            workers=self.generation_workers,
+            max_batch=self.max_batch,
             out=Path(self.out or FOLDERS[command]),
             reward=CombinedReward(reward, self.reward_device),
             policy=policy,

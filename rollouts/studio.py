@@ -11,6 +11,7 @@ import numpy as np
 
 from audioforge.data.brief import Brief
 from audioforge.generation.backend import Backend
+from audioforge.generation.engine import Engine, EngineSettings
 from audioforge.reward_functions.score import RewardReport
 from audioforge.rollouts.record import Origin, Rollout, versions
 from audioforge.rollouts.store import RunStore
@@ -56,7 +57,8 @@ class Judge(Protocol):
 class Studio:
     """Everything a group is collected with."""
 
-    backend: Backend
+    backend: Backend | Engine
+    """An engine that groups share, or a backend, which gets an engine of its own."""
     reward: Judge
     store: RunStore | None = None
     """Where groups are recorded; None keeps them in memory only."""
@@ -66,10 +68,20 @@ class Studio:
     """Name of the language model, for the record."""
     memory: deque[np.ndarray] = field(default_factory=lambda: deque(maxlen=MEMORY))
     """Creativity vectors of the latest clips."""
+    apart: str = ""
+    """Clips with another word are not made in the same pass."""
+    engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
         if self.group_size < 1:
             raise ValueError(f"group_size must be at least 1, got {self.group_size}")
+        backend = self.backend
+        # Every clip of a run has its own seed: kept ones would never be asked for again.
+        self.engine = (
+            backend
+            if isinstance(backend, Engine)
+            else Engine.in_process(backend, EngineSettings(cache_mb=0))
+        )
 
     def origin(self) -> Origin:
         """Say what makes the clips."""

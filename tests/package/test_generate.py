@@ -1,6 +1,9 @@
 """audioforge generate: clips with their facts, gone on with, refused in one line."""
 
 import json
+import os
+import signal
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +13,11 @@ import soundfile as sf
 from rich.console import Console
 from typer.testing import CliRunner
 
+from audioforge import generate_run
 from audioforge.cli import app
 from audioforge.generate_plan import Wish, file_name, requests_of, wishes_of
-from audioforge.generate_run import FAILURES, Folder, check_licence, make
+from audioforge.generate_run import FAILURES, Folder, check_licence
+from audioforge.generation.engine import Engine, EngineSettings
 from audioforge.generation.request import Clip, Failure, GenerationRequest
 from audioforge.generation.synth_backend import SynthBackend
 from audioforge.utils.audio_processing import Audio
@@ -33,17 +38,24 @@ class Fake:
 
     def __init__(self, failing=(), interrupt_at=None):
         self.failing, self.interrupt_at, self.asked = failing, interrupt_at, []
+        self.noticed = threading.Event()
 
     def generate(self, requests):
         self.asked += requests
         if self.interrupt_at is not None and len(self.asked) > self.interrupt_at:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
+            assert self.noticed.wait(20)
         return [self._one(request) for request in requests]
 
     def _one(self, request):
         if request.seed in self.failing:
             return Failure(request, "crash", "it broke")
         return Clip(request, Audio(np.full((1, 800), 0.1), 16_000), 0.01)
+
+
+def make(backend, requests, folder, batch, console):
+    engine = Engine.in_process(backend, EngineSettings(max_batch=batch, cache_mb=0))
+    return generate_run.make(engine, requests, folder, console)
 
 
 def requests(count):
@@ -78,6 +90,7 @@ def test_a_dry_run_says_what_would_be_made_and_makes_nothing(tmp_path):
     assert told.exit_code == 0
     assert "3 clips, 6.0 s in all, 0 there already" in told.output.replace("\n", " ")
     assert "MIT" in told.output
+    assert "memory: synth does not say what a clip takes" in told.output.replace("\n", " ")
     assert not (tmp_path / "new").exists()
 
 
@@ -135,7 +148,9 @@ def test_a_failure_is_told_and_kept_and_holds_nothing_up(tmp_path):
 
 def test_an_interrupt_keeps_what_is_finished(tmp_path):
     folder = Folder(tmp_path, "flac")
-    ended = make(Fake(interrupt_at=4), requests(6), folder, 2, QUIET)
+    interrupted = Fake(interrupt_at=4)
+    ended = make(interrupted, requests(6), folder, 2, QUIET)
+    interrupted.noticed.set()
     assert (ended.made, ended.interrupted) == (4, True)
     rest = Fake()
     assert make(rest, requests(6), folder, 2, QUIET).there_before == 4
