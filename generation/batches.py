@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Hashable, Sequence
 
@@ -16,16 +17,17 @@ Answer = torch.Tensor | str
 
 
 def device_of(name: str) -> str:
-    """Return "cpu" or "cuda" for "auto", "cpu" or "cuda".
+    """Return the device of "auto" (cuda if there is one), "cpu", "cuda" or "cuda:N".
 
     Raises:
-        ValueError: another name, or cuda where there is none.
+        ValueError: another name, or a CUDA device that is not there.
     """
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-    if chosen not in ("cpu", "cuda"):
-        raise ValueError(f"device must be auto, cpu or cuda, got {name!r}")
-    if chosen == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device cuda was asked for, but this torch sees no CUDA device: use cpu")
+    there = torch.cuda.device_count()
+    chosen = ("cuda" if there else "cpu") if name == "auto" else name
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", chosen):
+        raise ValueError(f"device must be auto, cpu, cuda or cuda:N, got {name!r}")
+    if chosen != "cpu" and int(chosen.partition(":")[2] or 0) >= there:
+        raise ValueError(f"device {name} was asked for, but this torch sees {there} CUDA devices")
     return chosen
 
 

@@ -63,7 +63,7 @@ def load(source: str, name: str, device: str) -> LoadedPipeline:
                 str(folder),
                 use_safetensors=True,
                 local_files_only=True,
-                torch_dtype=torch.float16 if device == "cuda" else torch.float32,
+                torch_dtype=torch.float16 if device != "cpu" else torch.float32,
             )
         except (OSError, ValueError, KeyError) as error:
             first = next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -75,7 +75,7 @@ class MusicgenBackend:
         self.codec = Codec(loaded.model.audio_encoder, loaded.capabilities.channels)
         self.decoder = Decoder(loaded.model.decoder)
         self._batch = 1 if one_by_one else MAX_BATCH
-        self._player = Player(self.decoder, graphs=device == "cuda")
+        self._player = Player(self.decoder, graphs=device != "cpu")
         self._read: dict[str, torch.Tensor] = {}
 
     @classmethod

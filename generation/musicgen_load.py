@@ -75,7 +75,7 @@ def load(source: str, name: str, device: str) -> Loaded:
     model, tokenizer = _model(folder, name)
     _check_codec(model, name)
     model = model.to(device).eval().requires_grad_(False)
-    if device == "cuda":
+    if device != "cpu":
         import torch
 
         model.decoder.to(torch.bfloat16)

@@ -107,7 +107,7 @@ def load(source: str, name: str, device: str) -> Loaded:
             f"{weights_path.name} does not fit {CONFIG}: {str(error).splitlines()[1].strip()}"
         ) from error
     model = model.to(device).eval().requires_grad_(False)
-    if device == "cuda":
+    if device != "cpu":
         model.model.to(torch.bfloat16)
     can = _capabilities(config, objective, name, config_path.parent)
     return Loaded(

@@ -49,7 +49,7 @@ def test_a_hub_model_that_cannot_be_had_is_one_clear_line(monkeypatch):
 
 
 def test_an_unknown_device_is_one_clear_line():
-    with pytest.raises(ValueError, match="device must be auto, cpu or cuda, got 'tpu'"):
+    with pytest.raises(ValueError, match="device must be auto, cpu, cuda or cuda:N, got 'tpu'"):
         load_backend("tiny-stable-audio", "tpu")
 
 
