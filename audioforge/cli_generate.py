@@ -26,7 +26,10 @@ class Format(StrEnum):
 def generate_command(
     prompt: Annotated[str, typer.Argument(help="what to make")] = "",
     file: Annotated[
-        Path | None, typer.Option(help="JSONL of prompt, seconds, steps, cfg_scale, sampler, seed")
+        Path | None,
+        typer.Option(
+            help="JSONL of prompt, seconds, steps, cfg_scale, sampler, temperature, seed..."
+        ),
     ] = None,
     model: Annotated[
         str, typer.Option(help="generator: embedded name, folder, hub id, synth")
@@ -38,6 +41,15 @@ def generate_command(
     steps: Annotated[int | None, typer.Option(help="default: as the model recommends")] = None,
     cfg: Annotated[float | None, typer.Option(help="guidance; default: as recommended")] = None,
     sampler: Annotated[str | None, typer.Option(help="default: as the model recommends")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, max=10, help="of a token model; 0: the likeliest")
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option(min=0, help="likeliest tokens drawn from; 0: all")
+    ] = None,
+    top_p: Annotated[
+        float | None, typer.Option(min=0.001, max=1, help="drawn from until so probable together")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="of the first clip; others count up")] = 0,
     n: Annotated[int, typer.Option(min=1, help="clips per prompt")] = 1,
     out: Annotated[Path, typer.Option(help="folder of the clips")] = Path("artifacts/clips"),
@@ -62,7 +74,7 @@ def generate_command(
     if bool(prompt) == (file is not None):
         raise ValueError('give a prompt or --file, one of them: audioforge generate "rain"')
     usual = generate_plan.Wish(
-        prompt, negative_prompt, seconds, steps, cfg, sampler, seed=seed, n=n
+        prompt, negative_prompt, seconds, steps, cfg, sampler, temperature, top_k, top_p, seed, n
     )
     wishes = generate_plan.wishes_of(file, usual) if file else [usual]
     engine = load_engine(model, device, workers, EngineSettings(max_batch=batch, cache_mb=0))

@@ -1,8 +1,8 @@
 """What `audioforge generate` is to make: options and JSONL lines become requests, checked at once.
 
 A line of a prompts file has `prompt` and, if they are to differ from the options,
-`negative_prompt`, `seconds`, `steps`, `cfg_scale`, `sampler`, `seed` and `n`. Everything wrong in
-it is said before anything is made.
+`negative_prompt`, `seconds`, `steps`, `cfg_scale`, `sampler`, `temperature`, `top_k`, `top_p`,
+`seed` and `n`. Everything wrong in it is said before anything is made.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from audioforge.generation.backend import Capabilities, problem_of
 from audioforge.generation.request import MAX_PROMPT, MAX_SEED, GenerationRequest
 
 MAX_CLIPS = 100_000
+_TOKEN_FIELDS = ("temperature", "top_k", "top_p")
 _RULES: dict[str, rules.Rule] = {
     "prompt": rules.text(MAX_PROMPT),
     "negative_prompt": rules.text(MAX_PROMPT),
@@ -27,6 +28,9 @@ _RULES: dict[str, rules.Rule] = {
     "steps": rules.integer(1, 10_000),
     "cfg_scale": rules.number(0, 1_000),
     "sampler": rules.text(40),
+    "temperature": rules.number(0, 10),
+    "top_k": rules.integer(0, 1_000_000),
+    "top_p": rules.number(0.001, 1),
     "seed": rules.integer(0, MAX_SEED),
     "n": rules.integer(1, MAX_CLIPS),
 }
@@ -42,6 +46,9 @@ class Wish:
     steps: int | None = None
     cfg_scale: float | None = None
     sampler: str | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
     seed: int = 0
     """Of the first clip; further ones count up."""
     n: int = 1
@@ -101,6 +108,7 @@ def requests_of(wishes: list[Wish], can: Capabilities) -> list[GenerationRequest
 
 def _each(wish: Wish, can: Capabilities) -> Iterator[GenerationRequest]:
     best = can.recommended
+    drawn = {n: getattr(wish, n) for n in _TOKEN_FIELDS if getattr(wish, n) is not None}
     for take in range(wish.n):
         yield GenerationRequest(
             prompt=wish.prompt,
@@ -110,6 +118,7 @@ def _each(wish: Wish, can: Capabilities) -> Iterator[GenerationRequest]:
             cfg_scale=best.cfg_scale if wish.cfg_scale is None else wish.cfg_scale,
             sampler=wish.sampler or best.sampler,
             seed=(wish.seed + take) % (MAX_SEED + 1),
+            **drawn,
         )
 
 

@@ -107,12 +107,33 @@ def test_a_file_of_prompts_counts_seeds_on_and_takes_the_options_for_the_rest(tm
     assert len({file_name(r) for r in made}) == 3
 
 
+def test_options_and_lines_say_how_a_token_model_draws(tmp_path):
+    can = replace(CAN, tokens=True)
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{"prompt": "rain", "top_k": 9}\n{"prompt": "wind", "temperature": 0}\n')
+    usual = Wish("", seconds=1.0, temperature=0.8, top_p=0.9)
+    first, second = requests_of(wishes_of(file, usual), can)
+    assert (first.temperature, first.top_k, first.top_p) == (0.8, 9, 0.9)
+    assert (second.temperature, second.top_k, second.top_p) == (0.0, 0, 0.9)
+    (plain,) = requests_of([Wish("rain", seconds=1.0)], can)
+    assert (plain.temperature, plain.top_k, plain.top_p) == (1.0, 0, 1.0)
+
+
+def test_drawing_options_are_refused_by_a_model_that_draws_no_tokens(tmp_path):
+    for option in (("--temperature", 0.5), ("--top-k", 3), ("--top-p", 0.5)):
+        told = generate("rain", "--seconds", 1, *option, "--out", tmp_path)
+        assert "draws no tokens" in str(told.exception)
+
+
 @pytest.mark.parametrize(
     ("line", "must"),
     [
         ('{"prompt": ""}', "line 2: field prompt must be text"),
         ('{"promt": "rain"}', "did you mean 'prompt'"),
         ('{"prompt": "rain", "steps": 0}', "field steps must be a whole number"),
+        ('{"prompt": "rain", "temperature": -1}', "field temperature must be"),
+        ('{"prompt": "rain", "top_p": 0}', "field top_p must be"),
+        ('{"prompt": "rain", "top_k": 2.5}', "field top_k must be a whole number"),
         ('{"prompt": "rain"', "line 2: must"),
         ('["rain"]', "must be a mapping"),
     ],
