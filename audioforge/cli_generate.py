@@ -85,7 +85,8 @@ def generate_command(
             generate_run.check_licence(can)
         requests = generate_plan.requests_of(wishes, can)
         folder = generate_run.Folder(out, format.value)
-        there = sum(folder.has(request, engine.weights_sha256) for request in requests)
+        missing = folder.missing(requests, engine.weights_sha256)
+        there = len(requests) - len(missing)
         plan = plan_memory(can, min(batch, len(requests)), free_mb(device), max(workers, 1))
         _say(
             f"{can.model}, {can.licence}, {can.sample_rate} Hz, {can.channels} channel(s): "
@@ -97,9 +98,9 @@ def generate_command(
         if dry_run:
             return
         engine.limit_batch(plan.batch)
-        ended = generate_run.make(engine, requests, folder, _console)
+        ended = generate_run.make(engine, missing, folder, _console)
     again = "; run the same command again to go on" if ended.interrupted else ""
-    _say(f"{ended.made} made, {ended.there_before} were there, {ended.failed} failed: {out}{again}")
+    _say(f"{ended.made} made, {there} were there, {ended.failed} failed: {out}{again}")
     if ended.interrupted:
         raise typer.Exit(130)
     if ended.failed:

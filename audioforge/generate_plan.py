@@ -15,11 +15,13 @@ from typing import Any
 
 from audioforge.data import field_rules as rules
 from audioforge.data.field_rules import FieldError
-from audioforge.data.target_formats import SyntaxProblem, jsonl_entries
+from audioforge.data.target_formats import SyntaxProblem, jsonl_entries, read_text
 from audioforge.generation.backend import Capabilities, problem_of
 from audioforge.generation.request import MAX_PROMPT, MAX_SEED, GenerationRequest
 
 MAX_CLIPS = 100_000
+MAX_BYTES = 200_000_000
+"""Of a prompts file."""
 _TOKEN_FIELDS = ("temperature", "top_k", "top_p")
 _RULES: dict[str, rules.Rule] = {
     "prompt": rules.text(MAX_PROMPT),
@@ -63,15 +65,12 @@ def wishes_of(file: Path, usual: Wish) -> list[Wish]:
 
     Raises:
         ValueError: a line is not right; the message names it and the field.
-        OSError: the file cannot be read.
     """
     try:
-        entries = list(jsonl_entries(file.read_text(encoding="utf-8")))
+        entries = list(jsonl_entries(read_text(file, MAX_BYTES)))
     except SyntaxProblem as problem:
-        where = f"{file}, line {problem.line}"
+        where = f"{file}, line {problem.line}" if problem.line else str(file)
         raise ValueError(f"{where}: must {problem.must}, got {problem.came}") from problem
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file}: must be UTF-8 text") from error
     wishes, seed = [], usual.seed
     for entry in entries:
         try:

@@ -76,6 +76,12 @@ class Folder:
             and told.get("file_sha256") == hashlib.sha256(content).hexdigest()
         )
 
+    def missing(
+        self, requests: Sequence[GenerationRequest], weights_sha256: str
+    ) -> list[GenerationRequest]:
+        """Return the requests whose clips are not finished."""
+        return [r for r in requests if not self.has(r, weights_sha256)]
+
     def keep(self, clip: Clip, engine: Engine) -> None:
         """Write a clip, then its facts."""
         content = encode(clip.audio, *FORMATS[self.format])
@@ -110,14 +116,13 @@ class Made:
     """How a run ended."""
 
     asked: int
-    there_before: int
     made: int
     failed: int
 
     @property
     def interrupted(self) -> bool:
         """Whether clips are missing that were not tried."""
-        return self.there_before + self.made + self.failed < self.asked
+        return self.made + self.failed < self.asked
 
 
 def check_licence(can: Capabilities) -> None:
@@ -134,21 +139,19 @@ def check_licence(can: Capabilities) -> None:
 
 
 def make(
-    engine: Engine, requests: Sequence[GenerationRequest], folder: Folder, console: Console
+    engine: Engine, missing: Sequence[GenerationRequest], folder: Folder, console: Console
 ) -> Made:
-    """Make what is missing in a folder; Ctrl-C ends it after nothing finished is lost.
+    """Make clips into a folder; Ctrl-C ends it after nothing finished is lost.
 
     Raises:
         RunError: the folder cannot be written.
     """
     folder.path.mkdir(parents=True, exist_ok=True)
-    missing = [r for r in requests if not folder.has(r, engine.weights_sha256)]
-    before = len(requests) - len(missing)
     kept = _Kept(engine, folder, console)
     with contextlib.suppress(KeyboardInterrupt), _bar(console) as bar:
         task = bar.add_task("clips", total=len(missing))
         asyncio.run(_make(engine, missing, lambda one: (kept.add(one), bar.advance(task))))
-    return Made(len(requests), before, kept.made, kept.failed)
+    return Made(len(missing), kept.made, kept.failed)
 
 
 @dataclass

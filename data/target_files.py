@@ -7,7 +7,6 @@ usual value.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from audioforge.data.target_formats import (
     SyntaxProblem,
     json_entries,
     jsonl_entries,
+    read_text,
     yaml_entries,
 )
 
@@ -112,25 +112,7 @@ def _entries(path: Path) -> Iterator[Entry]:
     suffix = path.suffix.lower()
     if suffix not in MAX_BYTES:
         raise SyntaxProblem(0, f"end in {', '.join(MAX_BYTES)}", repr(path.suffix))
-    text = _read(path, MAX_BYTES[suffix])
+    text = read_text(path, MAX_BYTES[suffix])
     if suffix == ".jsonl":
         return jsonl_entries(text)
     return json_entries(text) if suffix == ".json" else yaml_entries(text)
-
-
-def _read(path: Path, limit: int) -> str:
-    if not os.path.isfile(path):  # unlike Path.is_file, false for names too long to exist
-        came = "a folder" if os.path.isdir(path) else "no such file"
-        raise SyntaxProblem(0, "be a file that exists", came)
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(limit + 1)
-    except OSError as error:
-        raise SyntaxProblem(0, "be readable", error.strerror or str(error)) from error
-    if len(content) > limit:
-        raise SyntaxProblem(0, f"be at most {limit} bytes (split it)", "more")
-    try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise SyntaxProblem(line, "be UTF-8 text", f"byte 0x{content[error.start]:02x}") from error

@@ -7,9 +7,11 @@ tags, duplicate keys and NaN are refused, and nesting too deep to read is a prob
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -188,3 +190,30 @@ def _yaml_problem(error: yaml.YAMLError) -> SyntaxProblem:
         getattr(error, "problem", None) or getattr(error, "reason", None) or "text no parser takes"
     )
     return SyntaxProblem(mark.line + 1 if mark else 0, "be YAML", problem[:120])
+
+
+def read_text(path: Path, limit: int) -> str:
+    """Read a UTF-8 file, with or without byte order mark, whatever ends its lines.
+
+    Args:
+        path: of the file.
+        limit: most bytes it may have.
+
+    Raises:
+        SyntaxProblem: it is not there, not readable, larger, or not UTF-8.
+    """
+    if not os.path.isfile(path):  # unlike Path.is_file, false for names too long to exist
+        came = "a folder" if os.path.isdir(path) else "no such file"
+        raise SyntaxProblem(0, "be a file that exists", came)
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(limit + 1)
+    except OSError as error:
+        raise SyntaxProblem(0, "be readable", error.strerror or str(error)) from error
+    if len(content) > limit:
+        raise SyntaxProblem(0, f"be at most {limit} bytes (split it)", "more")
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SyntaxProblem(line, "be UTF-8 text", f"byte 0x{content[error.start]:02x}") from error

@@ -55,7 +55,8 @@ class Fake:
 
 def make(backend, requests, folder, batch, console):
     engine = Engine.in_process(backend, EngineSettings(max_batch=batch, cache_mb=0))
-    return generate_run.make(engine, requests, folder, console)
+    missing = folder.missing(requests, engine.weights_sha256)
+    return generate_run.make(engine, missing, folder, console)
 
 
 def requests(count):
@@ -125,6 +126,14 @@ def test_drawing_options_are_refused_by_a_model_that_draws_no_tokens(tmp_path):
         assert "draws no tokens" in str(told.exception)
 
 
+def test_a_prompts_file_may_come_from_windows_and_must_be_there(tmp_path):
+    file = tmp_path / "prompts.jsonl"
+    file.write_bytes(b'\xef\xbb\xbf{"prompt": "wind"}\r\n{"prompt": "rain"}\r\n')
+    assert [wish.prompt for wish in wishes_of(file, Wish(""))] == ["wind", "rain"]
+    with pytest.raises(ValueError, match=r"none.jsonl: must be a file that exists, got no such"):
+        wishes_of(tmp_path / "none.jsonl", Wish(""))
+
+
 @pytest.mark.parametrize(
     ("line", "must"),
     [
@@ -174,7 +183,7 @@ def test_an_interrupt_keeps_what_is_finished(tmp_path):
     interrupted.noticed.set()
     assert (ended.made, ended.interrupted) == (4, True)
     rest = Fake()
-    assert make(rest, requests(6), folder, 2, QUIET).there_before == 4
+    assert make(rest, requests(6), folder, 2, QUIET).asked == 2
     assert [r.seed for r in rest.asked] == [4, 5]
 
 
