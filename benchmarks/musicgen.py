@@ -42,11 +42,11 @@ PROMPTS = [
     for what in ("drum loop", "pad", "bell", "bass line", "rain", "siren", "chord", "melody")
 ]
 CFG = 3.0
-DECODER = {
+DECODER: dict[str, dict[str, Any]] = {
     "tiny": {"num_hidden_layers": 6, "hidden_size": 192, "ffn_dim": 768, "num_attention_heads": 6},
     "small": {},
 }
-CODEC = {
+CODEC: dict[str, dict[str, Any]] = {
     "tiny": {"sampling_rate": 16_000, "num_filters": 16, "codebook_size": 512, "hidden_size": 64},
     "small": {
         "sampling_rate": 32_000,
@@ -56,7 +56,7 @@ CODEC = {
         "use_causal_conv": False,
     },
 }
-TEXT = {
+TEXT: dict[str, dict[str, Any]] = {
     "tiny": {"d_model": 128, "d_kv": 32, "d_ff": 256, "num_layers": 2, "num_heads": 4},
     "small": {"d_model": 768, "d_kv": 64, "d_ff": 3_072, "num_layers": 12, "num_heads": 12},
 }
@@ -79,7 +79,7 @@ def random_model(geometry: str) -> Any:
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = transformers.MusicgenForConditionalGeneration(config)
+        model: Any = transformers.MusicgenForConditionalGeneration(config)
         for layer in model.audio_encoder.quantizer.layers:
             layer.codebook.embed.normal_()
     chosen = model.generation_config

@@ -113,6 +113,9 @@ class Layer(nn.Module):
 class Decoder(nn.Module):
     """Reads tokens of all codebooks at a position and says what may come at the next."""
 
+    positions: torch.Tensor
+    first: torch.Tensor
+
     def __init__(self, language_model: Any) -> None:
         super().__init__()
         inner = language_model.model.decoder
@@ -127,25 +130,28 @@ class Decoder(nn.Module):
         self.register_buffer("positions", inner.embed_positions.weights, persistent=False)
         first = torch.arange(self.codebooks, device=self.heads.device) * (self.vocabulary + 1)
         self.register_buffer("first", first[:, None], persistent=False)
-        self.layers = nn.ModuleList([Layer(one, i) for i, one in enumerate(inner.layers)])
+        self._stack = [Layer(one, i) for i, one in enumerate(inner.layers)]
+        self.layers = nn.ModuleList(self._stack)
         self.norm = inner.layer_norm
 
     def new_cache(self, rows: int, slots: int, tokens: int) -> Cache:
         """Allocate a cache; what it holds before it is written is not read."""
-        like, heads = self.heads, self.layers[0].heads
+        like, heads = self.heads, self._stack[0].heads
         shape = (rows, heads, slots, like.shape[0] // heads)
         text = (rows, heads, tokens, shape[3])
-        sizes = (shape, shape, text, text)
-        return Cache(
-            *([like.new_zeros(size) for _ in self.layers] for size in sizes),
-            like.new_zeros(rows, 1, 1, tokens),
-        )
+
+        def per_layer(size: tuple[int, ...]) -> list[torch.Tensor]:
+            return [like.new_zeros(size) for _ in self._stack]
+
+        mask = like.new_zeros(rows, 1, 1, tokens)
+        keys, values = per_layer(shape), per_layer(shape)
+        return Cache(keys, values, per_layer(text), per_layer(text), mask)
 
     def hear_text(self, cache: Cache, text: torch.Tensor, mask: torch.Tensor) -> None:
         """Put a text [rows, tokens, dim] into a cache; its mask is true where a token is."""
         rows = len(text)
         cache.text_mask[:rows, 0, 0] = torch.where(mask, 0.0, -torch.inf)
-        for number, layer in enumerate(self.layers):
+        for number, layer in enumerate(self._stack):
             key, value = layer.read(text.to(self.heads.dtype))
             cache.text_keys[number][:rows] = key
             cache.text_values[number][:rows] = value
@@ -162,7 +168,7 @@ class Decoder(nn.Module):
             reach: what is written and seen.
         """
         x = embedding(tokens + self.first, self.tables).sum(1) + self.positions[places]
-        for layer in self.layers:
+        for layer in self._stack:
             x = layer(x, cache, reach)
         logits = self.norm(x[:, -1]) @ self.heads
         return logits.view(len(x), self.codebooks, self.vocabulary).float()

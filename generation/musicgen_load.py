@@ -185,7 +185,7 @@ def _model(folder: Path, name: str) -> tuple[Any, Any]:
     logging.disable_progress_bar()
     try:
         with quiet(), torch.random.fork_rng():
-            model, report = MusicgenForConditionalGeneration.from_pretrained(
+            loaded: Any = MusicgenForConditionalGeneration.from_pretrained(
                 folder,
                 use_safetensors=True,
                 local_files_only=True,
@@ -199,6 +199,7 @@ def _model(folder: Path, name: str) -> tuple[Any, Any]:
     finally:
         if bars:
             logging.enable_progress_bar()
+    model, report = loaded
     if missing := sorted(report["missing_keys"]):
         raise ValueError(f"{name}: the weights do not fit {CONFIG}: {missing[0]} is missing")
     return model, tokenizer

@@ -74,6 +74,8 @@ class Player:
         sheet = self._sheet(batch)
         finite = torch.ones(len(batch), dtype=torch.bool, device=self._device)
         self._fill(batch, sheet, finite)
+        if not finite.all():
+            self.release()  # what is not a number would stay in the kept cache
         played: dict[int, Played] = {}
         for i, part, rows, ok in zip(order, batch, sheet, finite.tolist(), strict=True):
             frames = part.prompt.shape[1] + part.frames
@@ -125,7 +127,7 @@ class Player:
         texts = [text for part in batch for text in _heard(part)]
         tokens = -(-max(map(len, texts)) // TEXT_STEP) * TEXT_STEP
         rows = max(len(texts), FEWEST_ROWS)
-        if self._graphs:
+        if self._graphs and not self._hooked():
             rows, slots = rounded_rows(rows), rounded_slots(slots)
             if self._kept is None or not self._kept.cache.fits(rows, slots, tokens):
                 self._kept = None  # freed before the new one is allocated
@@ -143,6 +145,10 @@ class Player:
         mask[len(texts) :] = True  # rows that only pad the batch: no row may be without a token
         self.decoder.hear_text(cache, text, mask)
         return cache, step
+
+    def _hooked(self) -> bool:
+        """Say whether somebody listens in: a graph would go on without them, or with the last."""
+        return any(m._forward_hooks or m._forward_pre_hooks for m in self.decoder.modules())
 
     def _eager(self, cache: Cache, tokens: torch.Tensor, at: int) -> torch.Tensor:
         """Run positions from `at` on without a graph."""

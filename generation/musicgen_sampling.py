@@ -53,8 +53,12 @@ class Draws:
         self._noise = torch.zeros(shape, device=device)
         limits = [min(taste.top_k or vocabulary, vocabulary) for taste in tastes]
         self._most = [i for i, limit in enumerate(limits) if limit < vocabulary]
-        self._ranks = torch.tensor([limits[i] - 1 for i in self._most], device=device)
+        self._most_rows = torch.tensor(self._most, dtype=torch.long, device=device)
+        self._ranks = torch.tensor(
+            [limits[i] - 1 for i in self._most], dtype=torch.long, device=device
+        )
         self._likely = [i for i, taste in enumerate(tastes) if taste.top_p < 1]
+        self._likely_rows = torch.tensor(self._likely, dtype=torch.long, device=device)
         told = [(max(tastes[i].temperature, _COLDEST), tastes[i].top_p) for i in self._likely]
         self._cooling, self._shares = torch.tensor(told, device=device).view(-1, 2, 1, 1).unbind(1)
 
@@ -88,17 +92,17 @@ class Draws:
         """Leave each item its top_k likeliest tokens, and those that tie with the last of them."""
         if not count:
             return
-        rows, ranks = self._most[:count], self._ranks[:count]
-        own = logits if count == len(logits) else logits[rows]
-        best = own.topk(max(self._tastes[i].top_k for i in rows), dim=-1).values
-        last = best.gather(2, ranks[:, None, None].expand(-1, best.shape[1], 1))
+        rows = self._most_rows[:count]
+        own = logits[rows]
+        best = own.topk(max(self._tastes[i].top_k for i in self._most[:count]), dim=-1).values
+        last = best.gather(2, self._ranks[:count, None, None].expand(-1, best.shape[1], 1))
         logits[rows] = own.masked_fill(own < last, -torch.inf)
 
     def _keep_likely(self, logits: torch.Tensor, count: int) -> None:
         """Leave each item its likeliest tokens: those before which less than top_p has passed."""
         if not count:
             return
-        rows = self._likely[:count]
+        rows = self._likely_rows[:count]
         own = logits[rows]
         heat = (own - own.amax(-1, keepdim=True)) / self._cooling[:count]
         ranked, order = heat.softmax(-1).sort(dim=-1, descending=True)
