@@ -8,11 +8,12 @@ smaller batches of the one and looks for the guilty request in the other.
 from __future__ import annotations
 
 import gc
+import inspect
 import logging
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -92,9 +93,21 @@ class InProcess:
         """Do nothing: a thread cannot be stopped."""
 
 
-def key_of(backend: Backend) -> Any:
-    """Return a backend's own static `batch_key`, or one that lets every request share a pass."""
-    return getattr(backend, "batch_key", any_mates)
+def key_of(backend: Backend) -> Callable[[GenerationRequest], str]:
+    """Return a backend's `batch_key`, or one that lets every request share a pass.
+
+    Raises:
+        TypeError: it is no static method.
+    """
+    found = inspect.getattr_static(type(backend), "batch_key", None)
+    if found is None:
+        return any_mates
+    if not isinstance(found, staticmethod):
+        raise TypeError(
+            f"batch_key of {type(backend).__name__} must be a static method: it is called where "
+            "the backend may not be"
+        )
+    return found.__func__
 
 
 def any_mates(request: GenerationRequest) -> str:

@@ -45,8 +45,9 @@ def _loaded(link: Connection, factory: str, options: dict[str, Any]) -> Backend 
     module, _, name = factory.partition(":")
     try:
         backend: Backend = getattr(importlib.import_module(module), name)(**options)
+        told = backend.capabilities, backend.weights_sha256, key_of(backend)
     except (ValueError, ImportError, OSError, AttributeError, TypeError) as error:
         link.send(str(error) or type(error).__name__)
         return None
-    link.send((backend.capabilities, backend.weights_sha256, key_of(backend)))
+    link.send(told)
     return backend

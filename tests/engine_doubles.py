@@ -85,6 +85,13 @@ class Keyed(Double):
         return wanted.prompt
 
 
+class Bound(Double):
+    """Its key is a method, which would have to travel with the whole backend."""
+
+    def batch_key(self, wanted):
+        return wanted.prompt
+
+
 class Doomed(Double):
     """In a worker: notes its batches in a file; prompts decide how it ends.
 

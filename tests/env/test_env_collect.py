@@ -298,13 +298,14 @@ def test_the_event_loop_is_free_while_a_clip_is_made(make_env, monkeypatch):
     assert asyncio.run(run())["scores"]
 
 
-def test_clips_are_made_one_batch_at_a_time(make_env, monkeypatch):
-    running, most = [], []
+def test_clips_of_groups_in_flight_are_made_together_one_batch_at_a_time(make_env, monkeypatch):
+    running, most, sizes = [], [], []
     generate = SynthBackend.generate
 
     def counted(self, requests):
         running.append(1)
         most.append(len(running))
+        sizes.append(len(requests))
         time.sleep(0.05)
         running.pop()
         return generate(self, requests)
@@ -319,7 +320,8 @@ def test_clips_are_made_one_batch_at_a_time(make_env, monkeypatch):
             return await asyncio.gather(*(env.collect_trajectories(item) for item in items))
 
     assert all(payload for payload, _ in asyncio.run(run()))
-    assert len(most) == 4
+    assert sum(sizes) == 4 * env.config.group_size
+    assert len(sizes) <= 4
     assert max(most) == 1
 
 

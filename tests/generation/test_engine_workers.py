@@ -118,6 +118,19 @@ def test_several_workers_share_the_work_and_one_that_dies_harms_no_other(log):
     assert len({line.split()[0] for line in log.read_text().splitlines()}) >= 3
 
 
+def test_the_key_of_a_backend_in_a_worker_is_asked_here():
+    async def run():
+        async with Engine.in_workers([WorkerSpec("engine_doubles:Keyed")]) as engine:
+            return await engine.outcomes([request(0, "a"), request(1, "b"), request(2, "a")])
+
+    assert [len(outcome.batch) for outcome in asyncio.run(run())] == [2, 1, 2]
+
+
+def test_a_key_that_needs_its_backend_is_refused():
+    with pytest.raises(ValueError, match="batch_key of Bound must be a static method"):
+        Engine.in_workers([WorkerSpec("engine_doubles:Bound")])
+
+
 def test_close_makes_what_waits_and_leaves_no_child(log):
     async def run():
         engine = Engine.in_workers([spec(log)], SETTINGS)
