@@ -172,7 +172,7 @@ class _Flight:
         if 6 in self.names:
             active[:, self.names.index(6)] = guided if unguided is None else unguided
         for slot, (item, now) in enumerate(zip(self.items, steps, strict=True)):
-            if now.noise is not None:
+            if now.noise is not None and 7 in self.names:
                 noise = self.paths[item].noise
                 drawn = noise.white() if now.noise == WHITE else noise.brownian(*now.noise)
                 active[slot, self.names.index(7)] = drawn[0]

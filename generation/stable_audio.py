@@ -1,10 +1,12 @@
 """Stable Audio as a backend: mixed batches over stable-audio-tools' models.
 
 Never touches the global random state and prints nothing. Precision: float32 on CPU; on CUDA the
-transformer runs in bfloat16, the sampler and the autoencoder in float32. A clip equals its solo run
-to float rounding (tested on the latents), so its 16-bit samples may differ by one step with other
-batch mates; with `one_by_one` every clip is made alone and is the same to the bit, at the price of
-speed. The same requests in the same order are bit-identical either way, which is what replay does.
+transformer runs in bfloat16, the sampler and the autoencoder in float32.
+
+A clip equals its solo run to float rounding. On a CPU that is some 1e-6 of full scale, which is
+enough to turn a 16-bit sample over: with other batch mates the hash of a clip is another one. The
+same requests in the same order give the same bits, which is what replay does; with `one_by_one`
+every clip is made alone and its bits depend on nothing but its request, at the price of speed.
 """
 
 from __future__ import annotations

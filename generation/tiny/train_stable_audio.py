@@ -31,6 +31,8 @@ AUDIOFORGE_CARD = {
     "recommended": {"steps": 8, "cfg_scale": 3.0, "sampler": "dpmpp"},
     "steps": [1, 50],
     "cfg_scale": [1.0, 8.0],
+    # rk4 is left out: a policy would pay four times for a step
+    "samplers": ["euler", "dpmpp", "pingpong"],
     "licence": "MIT",
     "note": "Plain words: kind of sound, tempo in bpm, key, tone. 8 steps suffice; "
     "cfg 2 to 4 follows the words more closely.",

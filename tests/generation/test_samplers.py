@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -69,6 +70,14 @@ def test_every_v_sampler_equals_solo_upstream_calls(small_backend, upstream):
     found = furthest(backend, requests, upstream, **SIGMAS)
     assert set(found) == set(backend.capabilities.samplers)
     assert max(found.values()) < V_TOLERANCE, found
+
+
+@pytest.mark.parametrize("sampler", rf_sampler.SAMPLERS)
+def test_one_step_alone_equals_a_solo_upstream_call(small_backend, upstream, sampler):
+    backend = small_backend("rectified_flow")
+    (request,) = mixed([sampler])
+    found = furthest(backend, [dataclasses.replace(request, steps=1)], upstream)
+    assert found[sampler] < RF_TOLERANCE
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
@@ -235,6 +244,14 @@ def test_a_stretch_to_remake_lies_within_the_clip(small_backend):
     request = GenerationRequest("siren", 0.4, 1, init_audio=start, sampler="euler")
     (failed,) = small_backend("rectified_flow", inpaints=True).generate([request])
     assert "remake must begin within the 0.4 s of the clip, got 0.5 s" in failed.message
+
+
+def test_a_card_narrows_the_samplers_on_offer(small_checkpoint, tmp_path):
+    folder = shutil.copytree(small_checkpoint("rectified_flow"), tmp_path / "model")
+    (folder / "audioforge.json").write_text('{"samplers": ["euler"]}')
+    backend = load_backend(str(folder), "cpu")
+    assert backend.capabilities.samplers == ("euler",)
+    assert isinstance(backend.generate(mixed(["rk4"]))[0], Failure)
 
 
 def test_an_unknown_v_sampler_has_no_program():
