@@ -81,7 +81,7 @@ def train(clips: np.ndarray, steps: int, place: Place) -> Any:
         with precision(place.device):
             latents, extra = model.encode(batch, return_info=True)
             made = model.decode(latents)
-        return _distance(made, batch) + 1e-4 * extra["kl"].float()
+        return distance(made, batch) + 1e-4 * extra["kl"].float()
 
     _run(model, loss, clips, place, Schedule(steps, 1.5e-3))
     return model
@@ -96,13 +96,13 @@ def refine_decoder(model: Any, clips: np.ndarray, steps: int, place: Place) -> A
             with torch.no_grad():
                 latents = model.encode(batch)
             made = model.decode(latents)
-        return _distance(made, batch)
+        return distance(made, batch)
 
     _run(model, loss, clips, place, Schedule(steps, 8e-4))
     return model
 
 
-def _distance(made: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+def distance(made: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
     """Spectral and waveform distance; pre-emphasis, or only low tones would be learnt in phase."""
     made = made.float()
     error = (made - real)[:, 0]

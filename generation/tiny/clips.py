@@ -7,6 +7,7 @@ clip is seen in many wordings.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,10 +77,15 @@ def words_for(spec: ClipSpec, rng: np.random.Generator) -> str:
 
 
 def render_clip(spec: ClipSpec, seed: int) -> np.ndarray:
-    """Render at 32 kHz stereo, then reduce to 16 kHz mono: int16, shape [FRAMES]."""
-    clip = to_mono(resample(render(spec.brief, seed, 2 * SAMPLE_RATE), SAMPLE_RATE)).samples[0]
-    padded = np.zeros(FRAMES, np.float32)
-    padded[: min(clip.size, FRAMES)] = clip[:FRAMES]
+    """Render a clip as the model hears it: int16, shape [FRAMES]."""
+    return render_mono(spec.brief, seed, FRAMES)
+
+
+def render_mono(brief: Brief, seed: int, frames: int) -> np.ndarray:
+    """Render at 32 kHz stereo, then reduce to 16 kHz mono: int16, shape [frames]."""
+    clip = to_mono(resample(render(brief, seed, 2 * SAMPLE_RATE), SAMPLE_RATE)).samples[0]
+    padded = np.zeros(frames, np.float32)
+    padded[: min(clip.size, frames)] = clip[:frames]
     return np.round(padded.clip(-1, 1) * 32_767).astype(np.int16)
 
 
@@ -90,12 +96,32 @@ def _render_index(job: tuple[int, int]) -> np.ndarray:
 
 def load_or_render(folder: Path, seed: int, count: int, workers: int = 2) -> np.ndarray:
     """Return int16 clips, shape [count, FRAMES], memory-mapped from the cache in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path, mark = folder / f"clips-{seed}-{count}.npy", folder / f"clips-{seed}-{count}.json"
+    return cached(folder / f"clips-{seed}-{count}", _render_index, seed, count, workers)
+
+
+def cached(
+    stem: Path,
+    make: Callable[[tuple[int, int]], np.ndarray],
+    seed: int,
+    count: int,
+    workers: int,
+) -> np.ndarray:
+    """Return `make((seed, index))` for every index, from STEM.npy once that is complete.
+
+    Args:
+        stem: where to keep the clips, without a suffix; STEM.json marks them complete.
+        make: renders one clip, int16, all of one length; must be picklable.
+        seed: of the training set.
+        count: number of clips.
+        workers: processes that render.
+    """
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    path, mark = stem.with_suffix(".npy"), stem.with_suffix(".json")
     if not mark.exists():
-        clips = np.lib.format.open_memmap(path, "w+", np.int16, (count, FRAMES))
+        shape = (count, make((seed, 0)).size)
+        clips = np.lib.format.open_memmap(path, "w+", np.int16, shape)
         with ProcessPoolExecutor(workers) as pool:
-            made = pool.map(_render_index, [(seed, i) for i in range(count)], chunksize=16)
+            made = pool.map(make, [(seed, i) for i in range(count)], chunksize=16)
             for i, clip in enumerate(track(made, "rendering clips", total=count)):
                 clips[i] = clip
         clips.flush()
