@@ -37,10 +37,10 @@ from open_small import write_open_small
 from rich.progress import Progress
 
 from audioforge.data.wording import tempo_of
+from audioforge.generation.batches import finished
 from audioforge.generation.registry import load_backend
 from audioforge.generation.request import Clip, GenerationRequest
 from audioforge.generation.sat_imports import quiet, stable_audio_tools
-from audioforge.generation.wave_batch import clip_of
 
 WORDS = ("techno drum loop", "howling wind", "dark drone", "laser zaps", "siren", "warm pad")
 STEPS = range(4, 17)
@@ -149,7 +149,7 @@ def difference(backend: Any, requests: list[GenerationRequest]) -> float:
     """Return the largest difference of a sample between upstream's solo calls and our batch."""
     rate, worst = backend.capabilities.sample_rate, 0.0
     for request, clip in zip(requests, backend.generate(requests), strict=True):
-        solo = clip_of(request, upstream(backend, [request])[0], rate, 0.0)
+        solo = finished(request, upstream(backend, [request])[0], rate, 0.0)
         assert isinstance(clip, Clip)
         assert isinstance(solo, Clip)
         worst = max(worst, float(np.abs(clip.audio.samples - solo.audio.samples).max()))

@@ -65,11 +65,11 @@ def make_in_batches(
         answers = make(asked)
         taken = (time.perf_counter() - started) / len(batch)
         for index, request, answer in zip(batch, asked, answers, strict=True):
-            made[index] = _finished(request, answer, rate, taken)
+            made[index] = finished(request, answer, rate, taken)
     return [made[i] for i in range(len(requests))]
 
 
-def _finished(request: GenerationRequest, answer: Answer, rate: int, taken: float) -> Made:
+def finished(request: GenerationRequest, answer: Answer, rate: int, taken: float) -> Made:
     """Trim a wave to the asked length; beyond full scale, as at high cfg, it is scaled down."""
     if isinstance(answer, str):
         return Failure(request, "crash", answer)
