@@ -22,7 +22,8 @@ def load_backend(model: str = "tiny-stable-audio", device: str = "auto") -> Back
     Args:
         model: "synth", an embedded model, a local folder (model_config.json and model.safetensors
             of a Stable Audio, or a MusicGen as transformers saves it), or a hub id such as
-            "stabilityai/stable-audio-open-small" or "facebook/musicgen-small".
+            "stabilityai/stable-audio-open-small" or "facebook/musicgen-small"; audiocraft's own
+            MusicGen is "audiocraft:facebook/musicgen-melody".
         device: "cpu", "cuda" or "auto" (cuda if there is one).
 
     Raises:
@@ -33,6 +34,10 @@ def load_backend(model: str = "tiny-stable-audio", device: str = "auto") -> Back
         from audioforge.generation.synth_backend import SynthBackend
 
         return SynthBackend()
+    if model.startswith("audiocraft:"):
+        from audioforge.generation.audiocraft_backend import AudiocraftBackend
+
+        return AudiocraftBackend.load(model.partition(":")[2], name=model, device=device)
     folder = embedded_folder(model) if model in EMBEDDED else Path(model)
     source = str(folder) if folder.exists() else model
     from audioforge.generation.musicgen_load import is_musicgen
