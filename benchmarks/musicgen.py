@@ -101,7 +101,7 @@ def word_tokenizer() -> Any:
 def loaded_of(geometry: str, device: str) -> Loaded:
     """Return the model to measure."""
     folder = embedded_folder(MODEL)
-    if geometry == "tiny" and folder.is_dir():
+    if geometry == "tiny" and (folder / "config.json").is_file():
         return load(str(folder), MODEL, device)
     with quiet():
         model, tokenizer = random_model(geometry).to(device), word_tokenizer()

@@ -14,6 +14,7 @@
 - diffusers_backend, diffusers_load: Stable Audio 3 and 1.0 through diffusers' pipelines
 - musicgen, musicgen_load, musicgen_player, musicgen_decoder, musicgen_sampling, musicgen_codec,
   musicgen_graphs: MusicGen through transformers' weights and our own decode loop
+- audiocraft_backend, audiocraft_imports: audiocraft's own MusicGen, optional
 - batches: what a torch backend does around its model; weights_hash: sha256 of weights
 - sat_imports: stable-audio-tools where torchaudio and k-diffusion are broken
 - synth, synth_scene, synth_voices, synth_drums, synth_tonal, synth_textures: the teacher

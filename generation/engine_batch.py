@@ -57,7 +57,7 @@ class Place(Protocol):
     capabilities: Capabilities
     weights_sha256: str
 
-    def batch_key(self, request: GenerationRequest) -> str:
+    def batch_key(self, request: GenerationRequest, /) -> str:
         """Return what must be equal for requests to share a pass."""
         ...
 

@@ -34,7 +34,8 @@ def load_backend(
             "stabilityai/stable-audio-open-small" or "facebook/musicgen-small". A folder holds a
             Stable Audio (model_config.json, model.safetensors), a MusicGen as transformers saves
             it, or a pipeline of diffusers (model_index.json). "diffusers:" before a hub id takes
-            its diffusers pipeline; stable-audio-3 has no other.
+            its diffusers pipeline; stable-audio-3 has no other. audiocraft's own MusicGen is
+            "audiocraft:facebook/musicgen-melody".
         device: "cpu", "cuda" or "auto" (cuda if there is one).
         one_by_one: make every clip alone: the same to the bit whatever else is asked for, and
             slower. Without it batch mates change a clip by float rounding.
@@ -47,6 +48,10 @@ def load_backend(
         from audioforge.generation.synth_backend import SynthBackend
 
         return SynthBackend()
+    if model.startswith("audiocraft:"):
+        from audioforge.generation.audiocraft_backend import AudiocraftBackend
+
+        return AudiocraftBackend.load(model.partition(":")[2], name=model, device=device)
     folder = embedded_folder(model) if model in EMBEDDED else Path(model)
     source = str(folder) if folder.exists() else model
     pipeline = source.removeprefix(DIFFUSERS)
