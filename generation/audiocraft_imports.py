@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from audioforge.generation.sat_imports import _imports, _module, _resampler, quiet
+from audioforge.generation.sat_imports import imports, module, quiet, resampler
 
 INSTALL = (
     "pip install flashy omegaconf hydra-core julius num2words av torchmetrics && "
@@ -48,17 +48,17 @@ def audiocraft_musicgen() -> Any:
 
 def _fakes() -> dict[str, types.ModuleType]:
     fakes: dict[str, types.ModuleType] = {}
-    if not _imports("torchaudio"):
+    if not imports("torchaudio"):
         names = {name: _missing(f"torchaudio ({name})") for name in _TORCHAUDIO_USES}
-        transforms = _module("torchaudio.transforms", Resample=_resampler(), **names)
-        functional = _module("torchaudio.functional")
-        whole = _module("torchaudio", transforms=transforms, functional=functional)
+        transforms = module("torchaudio.transforms", Resample=resampler(), **names)
+        functional = module("torchaudio.functional")
+        whole = module("torchaudio", transforms=transforms, functional=functional)
         fakes |= {part.__name__: part for part in (whole, transforms, functional)}
-    if not _imports("spacy"):
-        fakes["spacy"] = _module("spacy", load=lambda language: _words)
-    if not _imports("xformers.ops"):
-        ops = _module("xformers.ops", unbind=torch.unbind)
-        fakes |= {"xformers": _module("xformers", ops=ops), "xformers.ops": ops}
+    if not imports("spacy"):
+        fakes["spacy"] = module("spacy", load=lambda language: _words)
+    if not imports("xformers.ops"):
+        ops = module("xformers.ops", unbind=torch.unbind)
+        fakes |= {"xformers": module("xformers", ops=ops), "xformers.ops": ops}
     return fakes
 
 

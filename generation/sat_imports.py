@@ -81,22 +81,22 @@ def quiet() -> Iterator[None]:
 def _stand_ins() -> Iterator[None]:
     """Provide torchaudio and torchvision by name if they do not import, and a bare k_diffusion."""
     fakes: dict[str, types.ModuleType] = {}
-    if not _imports("torchaudio"):
-        transforms = _module("torchaudio.transforms", Resample=_resampler())
+    if not imports("torchaudio"):
+        transforms = module("torchaudio.transforms", Resample=resampler())
         fakes |= {
-            "torchaudio": _module("torchaudio", transforms=transforms),
+            "torchaudio": module("torchaudio", transforms=transforms),
             "torchaudio.transforms": transforms,
         }
-    if not _imports("torchvision"):
-        functional = _module("torchvision.transforms.functional")
-        transforms = _module("torchvision.transforms", functional=functional)
+    if not imports("torchvision"):
+        functional = module("torchvision.transforms.functional")
+        transforms = module("torchvision.transforms", functional=functional)
         fakes |= {
-            "torchvision": _module("torchvision", transforms=transforms),
+            "torchvision": module("torchvision", transforms=transforms),
             "torchvision.transforms": transforms,
             "torchvision.transforms.functional": functional,
         }
     sys.modules.update(fakes)
-    if not _imports("k_diffusion"):
+    if not imports("k_diffusion"):
         _bare_k_diffusion()
     try:
         yield
@@ -110,14 +110,14 @@ def _bare_k_diffusion() -> None:
     spec = importlib.util.find_spec("k_diffusion")
     if spec is None or spec.submodule_search_locations is None:
         raise ImportError(f"k-diffusion is not installed: {INSTALL}")
-    package = _module("k_diffusion")
+    package = module("k_diffusion")
     package.__path__ = list(spec.submodule_search_locations)
     sys.modules["k_diffusion"] = package
     for name in ("utils", "sampling", "external"):
         setattr(package, name, importlib.import_module(f"k_diffusion.{name}"))
 
 
-def _imports(name: str) -> bool:
+def imports(name: str) -> bool:
     """Say whether a package truly imports; forget the half-imported rest if it does not."""
     try:
         with quiet():
@@ -129,7 +129,7 @@ def _imports(name: str) -> bool:
     return True
 
 
-def _module(name: str, **attributes: object) -> types.ModuleType:
+def module(name: str, **attributes: object) -> types.ModuleType:
     module = types.ModuleType(name)
     module.__spec__ = importlib.machinery.ModuleSpec(name, None)
     module.__path__ = []
@@ -137,7 +137,7 @@ def _module(name: str, **attributes: object) -> types.ModuleType:
     return module
 
 
-def _resampler() -> type:
+def resampler() -> type:
     """Return a class with the call of torchaudio.transforms.Resample, over soxr."""
     import soxr
     import torch
