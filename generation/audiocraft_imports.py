@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from audioforge.generation.sat_imports import imports, module, quiet, resampler
+from audioforge.generation.sat_imports import bare_module, can_import, quiet, resampler
 
 INSTALL = (
     "pip install flashy omegaconf hydra-core julius num2words av torchmetrics && "
@@ -48,17 +48,17 @@ def audiocraft_musicgen() -> Any:
 
 def _fakes() -> dict[str, types.ModuleType]:
     fakes: dict[str, types.ModuleType] = {}
-    if not imports("torchaudio"):
+    if not can_import("torchaudio"):
         names = {name: _missing(f"torchaudio ({name})") for name in _TORCHAUDIO_USES}
-        transforms = module("torchaudio.transforms", Resample=resampler(), **names)
-        functional = module("torchaudio.functional")
-        whole = module("torchaudio", transforms=transforms, functional=functional)
+        transforms = bare_module("torchaudio.transforms", Resample=resampler(), **names)
+        functional = bare_module("torchaudio.functional")
+        whole = bare_module("torchaudio", transforms=transforms, functional=functional)
         fakes |= {part.__name__: part for part in (whole, transforms, functional)}
-    if not imports("spacy"):
-        fakes["spacy"] = module("spacy", load=lambda language: _words)
-    if not imports("xformers.ops"):
-        ops = module("xformers.ops", unbind=torch.unbind)
-        fakes |= {"xformers": module("xformers", ops=ops), "xformers.ops": ops}
+    if not can_import("spacy"):
+        fakes["spacy"] = bare_module("spacy", load=lambda language: _words)
+    if not can_import("xformers.ops"):
+        ops = bare_module("xformers.ops", unbind=torch.unbind)
+        fakes |= {"xformers": bare_module("xformers", ops=ops), "xformers.ops": ops}
     return fakes
 
 

@@ -81,22 +81,22 @@ def quiet() -> Iterator[None]:
 def _stand_ins() -> Iterator[None]:
     """Provide torchaudio and torchvision by name if they do not import, and a bare k_diffusion."""
     fakes: dict[str, types.ModuleType] = {}
-    if not imports("torchaudio"):
-        transforms = module("torchaudio.transforms", Resample=resampler())
+    if not can_import("torchaudio"):
+        transforms = bare_module("torchaudio.transforms", Resample=resampler())
         fakes |= {
-            "torchaudio": module("torchaudio", transforms=transforms),
+            "torchaudio": bare_module("torchaudio", transforms=transforms),
             "torchaudio.transforms": transforms,
         }
-    if not imports("torchvision"):
-        functional = module("torchvision.transforms.functional")
-        transforms = module("torchvision.transforms", functional=functional)
+    if not can_import("torchvision"):
+        functional = bare_module("torchvision.transforms.functional")
+        transforms = bare_module("torchvision.transforms", functional=functional)
         fakes |= {
-            "torchvision": module("torchvision", transforms=transforms),
+            "torchvision": bare_module("torchvision", transforms=transforms),
             "torchvision.transforms": transforms,
             "torchvision.transforms.functional": functional,
         }
     sys.modules.update(fakes)
-    if not imports("k_diffusion"):
+    if not can_import("k_diffusion"):
         _bare_k_diffusion()
     try:
         yield
@@ -110,14 +110,14 @@ def _bare_k_diffusion() -> None:
     spec = importlib.util.find_spec("k_diffusion")
     if spec is None or spec.submodule_search_locations is None:
         raise ImportError(f"k-diffusion is not installed: {INSTALL}")
-    package = module("k_diffusion")
+    package = bare_module("k_diffusion")
     package.__path__ = list(spec.submodule_search_locations)
     sys.modules["k_diffusion"] = package
     for name in ("utils", "sampling", "external"):
         setattr(package, name, importlib.import_module(f"k_diffusion.{name}"))
 
 
-def imports(name: str) -> bool:
+def can_import(name: str) -> bool:
     """Say whether a package truly imports; forget the half-imported rest if it does not."""
     try:
         with quiet():
@@ -129,7 +129,8 @@ def imports(name: str) -> bool:
     return True
 
 
-def module(name: str, **attributes: object) -> types.ModuleType:
+def bare_module(name: str, **attributes: object) -> types.ModuleType:
+    """Return a module of this name that holds nothing but these attributes."""
     module = types.ModuleType(name)
     module.__spec__ = importlib.machinery.ModuleSpec(name, None)
     module.__path__ = []
