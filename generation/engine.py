@@ -81,14 +81,11 @@ class Engine:
     async def generate(
         self, requests: Sequence[GenerationRequest], *, timeout: float | None = None
     ) -> list[Clip | Failure]:
-        """Make clips.
+        """Make clips: one Clip or Failure per request, in order.
 
         Args:
             requests: any mix.
             timeout: seconds; what is not made by then is a Failure of kind "timeout".
-
-        Returns:
-            One Clip or Failure per request, in order.
 
         Raises:
             Overloaded: there is no room in the queue; nothing was queued.
@@ -106,12 +103,9 @@ class Engine:
         """Make clips and say how: `generate` with attempts and batch mates.
 
         Args:
-            requests: any mix.
+            requests: see `generate`, also for what is raised.
             timeout: see `generate`.
             apart: requests with another word are not made in the same pass.
-
-        Raises:
-            Overloaded, RuntimeError: see `generate`.
         """
         loop = self._bind()
         self._need_room(len(requests))
