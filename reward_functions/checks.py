@@ -41,8 +41,14 @@ def _category(features: Features, brief: Brief, description: np.ndarray | None) 
         return unchecked("category", brief.category, _SHORT)
     score, nearest = category_score(description, brief.category)
     trust = CONFIDENCE["category"] * (0.5 if brief.family else 1.0)
-    words = f"asked for {brief.category}, nearest to {nearest}"
+    words = f"asked for {brief.category}, {_heard(nearest, brief.category, score)}"
     return outcome("category", brief.category, score, words, trust)
+
+
+def _heard(nearest: str, asked: str, score: float) -> str:
+    if nearest == asked and score < 0.5:
+        return f"like {asked} more than anything else, but not much"
+    return f"nearest to {nearest}"
 
 
 def _family(features: Features, brief: Brief, description: np.ndarray | None) -> CheckOutcome:
@@ -51,7 +57,7 @@ def _family(features: Features, brief: Brief, description: np.ndarray | None) ->
         return unchecked("family", brief.family, _SHORT)
     score, nearest, strangeness = family_model().resemblance(description, (brief.family,))
     strange = " and unlike any kind known" if strangeness > 3 else ""
-    words = f"asked for {brief.family}, nearest to {nearest}{strange}"
+    words = f"asked for {brief.family}, {_heard(nearest, brief.family, score)}{strange}"
     return outcome("family", brief.family, score, words)
 
 

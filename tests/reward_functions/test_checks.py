@@ -9,7 +9,7 @@ import signals
 from audioforge.data.brief import Brief
 from audioforge.data.families import CATEGORIES, FAMILIES
 from audioforge.generation.synth import render
-from audioforge.reward_functions import description
+from audioforge.reward_functions import checks, description
 from audioforge.reward_functions.checks import compile_checks, continuity, seam_jump, struck_share
 from audioforge.reward_functions.families import family_model, names_for
 from audioforge.reward_functions.prompt_alignment import score
@@ -208,3 +208,11 @@ def test_the_right_brief_beats_another_one(renders):
 
 def test_no_brief_is_unscored():
     assert not score(Features(signals.mix()), None).scored
+
+
+def test_what_is_near_its_kind_but_not_near_enough_is_told_so():
+    assert (
+        checks._heard("waves", "waves", 0.3) == "like waves more than anything else, but not much"
+    )
+    assert checks._heard("waves", "waves", 0.9) == "nearest to waves"
+    assert checks._heard("rain", "waves", 0.1) == "nearest to rain"
