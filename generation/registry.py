@@ -7,7 +7,7 @@ from pathlib import Path
 
 from audioforge.generation.backend import Backend
 
-EMBEDDED = ("tiny-stable-audio",)
+EMBEDDED = ("tiny-stable-audio", "tiny-musicgen")
 """Models that ship with AudioForge, under data/models/."""
 
 
