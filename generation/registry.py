@@ -13,7 +13,7 @@ from audioforge.generation.model_manifest import remember
 
 _log = logging.getLogger(__name__)
 
-EMBEDDED = ("tiny-stable-audio",)
+EMBEDDED = ("tiny-stable-audio", "tiny-musicgen")
 """Models that ship with AudioForge, under data/models/."""
 DIFFUSERS = "diffusers:"
 _ONLY_DIFFUSERS = "stabilityai/stable-audio-3"

@@ -43,6 +43,10 @@ CHORDS = {
     "augmented": (0, 4, 8),
 }
 PHRASES = ("bassline", "arpeggio")
+LOOPS = ("techno", "house")
+"""Drums that the decoder is taught: those with a hit on every beat."""
+_LOOPS = 7
+"""Sets their random numbers apart."""
 KINDS = {"note": 0.27, "interval": 0.1, "chord": 0.18, "drums": 0.35, "phrase": 0.1}
 """Kinds of clip and their shares."""
 _VOICES = {"note": 5, "interval": 3, "chord": 4}
@@ -83,6 +87,12 @@ def draw(seed: int, index: int) -> Question:
         return Question(kind, root, voice, octave=int(rng.integers(3, 5)))
     quality = str(rng.choice(INTERVALS if kind == "interval" else list(CHORDS)))
     return Question(kind, root, voice, quality, octave=4 if kind == "interval" else 3)
+
+
+def draw_loop(seed: int, index: int) -> Question:
+    """Draw loop `index` of the decoder's further drum loops."""
+    rng = np.random.default_rng([seed, _LOOPS, index])
+    return Question("drums", voice=str(rng.choice(LOOPS)), bpm=int(rng.integers(*BPM_RANGE)))
 
 
 def semitones(question: Question) -> tuple[int, ...]:
@@ -237,3 +247,13 @@ def _render_index(job: tuple[int, int]) -> np.ndarray:
 def load_or_render(folder: Path, seed: int, count: int, workers: int = 2) -> np.ndarray:
     """Return int16 clips, shape [count, FRAMES], memory-mapped from the cache in `folder`."""
     return cached(folder / f"musicgen-clips-{seed}-{count}", _render_index, seed, count, workers)
+
+
+def _render_loop(job: tuple[int, int]) -> np.ndarray:
+    seed, index = job
+    return render_question(draw_loop(seed, index), seed * 1_000_003 + 500_000 + index)
+
+
+def load_or_render_loops(folder: Path, seed: int, count: int, workers: int = 2) -> np.ndarray:
+    """Return int16 drum loops, shape [count, FRAMES], cached like `load_or_render`."""
+    return cached(folder / f"musicgen-loops-{seed}-{count}", _render_loop, seed, count, workers)

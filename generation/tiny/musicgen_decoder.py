@@ -28,13 +28,13 @@ PEAK = 1.2e-3
 WEIGHTS = (1.0, 0.6, 0.4, 0.3)
 """Weight of each codebook in the loss: the first ones hold pitch and place."""
 SHARES = {
-    "techno": 0.22,
-    "house": 0.22,
-    "note": 0.12,
-    "interval": 0.2,
-    "chord": 0.1,
-    "bassline": 0.07,
-    "arpeggio": 0.07,
+    "techno": 0.35,
+    "house": 0.35,
+    "note": 0.06,
+    "interval": 0.1,
+    "chord": 0.04,
+    "bassline": 0.05,
+    "arpeggio": 0.05,
 }
 """What is learnt, by kind or family, and how much of each; of drums only loops with every beat."""
 _TOKEN_STD = 0.4

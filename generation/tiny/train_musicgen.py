@@ -19,15 +19,22 @@ import typer
 
 from audioforge.generation.tiny import musicgen_codec, musicgen_decoder
 from audioforge.generation.tiny.loop import Schedule, is_finished
-from audioforge.generation.tiny.musicgen_clips import SECONDS, draw, load_or_render
-from audioforge.generation.tiny.musicgen_design import CODEBOOK_SIZE, save_tokenizer
+from audioforge.generation.tiny.musicgen_clips import (
+    FRAMES,
+    SECONDS,
+    draw,
+    draw_loop,
+    load_or_render,
+    load_or_render_loops,
+)
+from audioforge.generation.tiny.musicgen_design import CODEBOOK_SIZE, CODEBOOKS, save_tokenizer
 
 SEED = 1
 _TEMPERATURE = 0.6
 _BEAT_CLIPS = 96
 """Clips whose codes the decoder's starting point is fitted on."""
 AUDIOFORGE_CARD = {
-    "recommended": {"steps": 1, "cfg_scale": 3.0, "sampler": "sample"},
+    "recommended": {"steps": 1, "cfg_scale": 2.0, "sampler": "sample"},
     "cfg_scale": [1.0, 8.0],
     "window_seconds": SECONDS,
     "max_seconds": 4 * SECONDS,
@@ -43,7 +50,9 @@ class Run:
 
     work: Path
     count: int
-    """Teacher clips."""
+    """Teacher clips of all kinds."""
+    loops: int
+    """Further drum loops, for the decoder alone: it learns a few by heart and keeps no tempo."""
     steps: dict[str, int]
     """Steps of `autoencoder`, `quantised` and `decoder`."""
 
@@ -65,10 +74,12 @@ class Run:
         return model.eval()
 
     def codes(self) -> torch.Tensor:
-        """Return the codes of all clips, int16, shape [clips, CODEBOOKS, frames]."""
+        """Return the codes of clips, then loops, int16, shape [all, CODEBOOKS, frames]."""
         path = self.work / "codes.pt"
         if not path.exists():
-            torch.save(musicgen_codec.to_codes(self._ready_codec(), self.clips()), path)
+            codec = self._ready_codec()
+            sets = (self.clips(), load_or_render_loops(self.work, SEED, self.loops))
+            torch.save(torch.cat([musicgen_codec.to_codes(codec, some) for some in sets]), path)
         return torch.load(path, weights_only=True)
 
     def decoder(self) -> Any:
@@ -76,7 +87,8 @@ class Run:
         tokenizer = save_tokenizer(self.work / "tokenizer")
         codes = self.codes()
         model = musicgen_decoder.build(tokenizer, codes[:_BEAT_CLIPS], SEED)
-        asked = [draw(SEED, i) for i in range(len(codes))]
+        asked = [draw(SEED, i) for i in range(self.count)]
+        asked += [draw_loop(SEED, i) for i in range(self.loops)]
         path = self.work / "decoder.pt"
         musicgen_decoder.train(model, tokenizer, codes, asked, self.steps["decoder"], path)
         return model
@@ -110,6 +122,7 @@ def write_checkpoint(model: Any, out: Path) -> None:
         pad_token_id=CODEBOOK_SIZE,
         bos_token_id=CODEBOOK_SIZE,
         do_sample=True,
+        max_new_tokens=FRAMES // model.audio_encoder.config.hop_length + CODEBOOKS - 1,
         top_k=0,
         guidance_scale=AUDIOFORGE_CARD["recommended"]["cfg_scale"],
     )
@@ -130,6 +143,7 @@ def main(  # noqa: PLR0913 - one argument per option: that is how typer declares
         "artifacts/tiny-musicgen"
     ),
     clips: Annotated[int, typer.Option(min=8, help="teacher clips")] = 6_000,
+    loops: Annotated[int, typer.Option(min=1, help="further drum loops")] = 3_200,
     autoencoder_steps: Annotated[int, typer.Option(min=1)] = 900,
     quantised_steps: Annotated[int, typer.Option(min=1)] = 800,
     decoder_steps: Annotated[int, typer.Option(min=1)] = 3_000,
@@ -143,7 +157,7 @@ def main(  # noqa: PLR0913 - one argument per option: that is how typer declares
         "quantised": quantised_steps,
         "decoder": decoder_steps,
     }
-    run = Run(work, clips, steps)
+    run = Run(work, clips, loops, steps)
     stages = {
         "clips": run.clips,
         "codec": run.codec,

@@ -118,7 +118,7 @@ def test_targets_are_delayed_by_one_step_per_codebook():
 def test_every_stage_runs_and_the_export_generates(tmp_path, tokenizer):
     from transformers import AutoTokenizer, MusicgenForConditionalGeneration
 
-    run = Run(tmp_path / "work", 8, {"autoencoder": 2, "quantised": 2, "decoder": 2})
+    run = Run(tmp_path / "work", 8, 2, {"autoencoder": 2, "quantised": 2, "decoder": 2})
     run.export(tmp_path / "model")
     model, report = MusicgenForConditionalGeneration.from_pretrained(
         tmp_path / "model", use_safetensors=True, output_loading_info=True
