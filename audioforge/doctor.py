@@ -67,9 +67,9 @@ def _machine() -> Iterator[Finding]:
 
 
 def _backends() -> Iterator[Finding]:
-    from audioforge.generation.registry import load_backend
+    from audioforge.generation.registry import EMBEDDED, load_backend
 
-    for name in ("synth", "tiny-stable-audio"):
+    for name in ("synth", *EMBEDDED):
         try:
             can = load_backend(name, "cpu").capabilities
         except (ValueError, ImportError, OSError) as error:

@@ -38,7 +38,7 @@ from audioforge.generation.tiny.musicgen_clips import (
 )
 
 MODEL = "tiny-musicgen"
-SEED = 77
+SEED = 4_077
 """Of the questions; the model is trained on another seed."""
 CFG = (1.0, 2.0, 4.0)
 TONAL = ("note", "interval", "chord")

@@ -135,7 +135,7 @@ def write_checkpoint(model: Any, out: Path) -> None:
     (out / "audioforge.json").write_text(card, encoding="utf-8")
 
 
-def main(  # noqa: PLR0913 - one argument per option: that is how typer declares them
+def main(
     out: Annotated[Path, typer.Option(help="folder of the finished model")] = Path(
         "data/models/tiny-musicgen"
     ),
