@@ -40,7 +40,7 @@ from audioforge.generation.request import Clip, Failure, GenerationRequest
 
 CANCELLED, POISONED = 0.30, 0.01
 WORKERS = 2
-STRIKE = 0.4
+STRIKE = 0.5
 """Share of passes that are hit, until enough workers were killed."""
 AT_ONCE = 200
 """Requests that are asked for at the same time."""
@@ -90,9 +90,14 @@ class Hunt:
     turn: threading.Lock = field(default_factory=threading.Lock)
 
     def kill(self, pid: int) -> None:
-        """Kill a worker, which nobody has reaped as its pass waits for this."""
-        os.kill(pid, SIGKILL)
-        self.killed += 1
+        """Kill a worker; one that is gone already is another's turn."""
+        try:
+            os.kill(pid, SIGKILL)
+        except ProcessLookupError:
+            with self.turn:
+                self.left += 1
+        else:
+            self.killed += 1
 
     def strikes(self) -> bool:
         """Say whether the next pass is to be hit."""

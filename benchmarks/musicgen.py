@@ -233,13 +233,13 @@ def main() -> None:
     add = benchmark.parser.add_argument
     add("--geometry", choices=sorted(DECODER), default="tiny")
     add("--device", choices=("cpu", "cuda"), default="cpu")
-    add("--seconds", type=float, default=None, help="length of a clip; default 4, or 0.6 quick")
+    add("--seconds", type=float, default=None, help="length of a clip; default 3, or 0.6 quick")
     add("--rounds", type=int, default=None, help="default 5, or 1 quick")
     add("--batches", type=int, nargs="+", default=None, help="default 1 8 32, or 1 4 quick")
     options = benchmark.options()
     if options.device == "cpu":
         torch.set_num_threads(1)
-    seconds = options.seconds or (0.6 if options.quick else 4.0)
+    seconds = options.seconds or (0.6 if options.quick else 3.0)
     rounds = options.rounds or (1 if options.quick else 5)
     batches = options.batches or ((1, 4) if options.quick else BATCHES)
     loaded = loaded_of(options.geometry, options.device)
