@@ -31,6 +31,8 @@ def figure(value: Any) -> str:
     """Write a figure for a table."""
     if value is None:
         return "not measured"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, Mapping):
         return ", ".join(f"{name}: {figure(inner)}" for name, inner in value.items())
     return f"{value:,.4g}".replace(",", " ") if isinstance(value, int | float) else str(value)
