@@ -22,7 +22,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -38,7 +38,6 @@ from audioforge.policy.local_llm import LocalLLM, ModelFolderError, PromptError
 from audioforge.policy.weights import FILE, WeightsError, read_weights
 from audioforge.policy.wire import ChatBody, CompletionBody, GenerateBody, WeightsBody
 
-if TYPE_CHECKING:
 GONE_SECONDS = 0.25
 """How often a waiting request is looked after: a client that left needs no answer."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
@@ -21,18 +21,16 @@ class WeightsError(ValueError):
     """Weights cannot be taken over; the model is as it was."""
 
 
-def write_weights(model: Any, folder: Path) -> Path:
-    """Write a model's weights to `folder`/model.safetensors; a reader never sees half a file.
+def write_weights(model: torch.nn.Module, folder: Path) -> Path:
+    """Write a model's weights to `folder`/model.safetensors; a reader never sees half a file."""
+    from safetensors.torch import save_file
 
-    Tied tensors are written once, under the name the model's own loader knows.
-    """
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / "writing"
-    model.save_pretrained(partial, safe_serialization=True, max_shard_size="100GB")
-    os.replace(partial / FILE, folder / FILE)
-    for file in partial.iterdir():
-        os.replace(file, folder / file.name)
-    partial.rmdir()
+    partial = folder / f"{FILE}.part"
+    # named_parameters tells tied tensors once, under the name that transformers loads.
+    told = {name: tensor.detach().cpu() for name, tensor in model.named_parameters()}
+    save_file({name: t.contiguous() for name, t in told.items()}, partial, {"format": "pt"})
+    os.replace(partial, folder / FILE)
     return folder / FILE
 
 
