@@ -34,8 +34,9 @@ class Objective:
     """And at 1 + clip_high."""
     kl: float = 0.0
     """Weight of the divergence from the model at the start, in nats per token; 0 leaves it out."""
-    scale: bool = True
-    """Whether advantages are divided by the spread of their group."""
+    scale: bool = False
+    """Whether advantages are divided by the spread of their group: then a group whose answers are
+    nearly alike counts as much as any other (Liu et al. 2025, arXiv 2503.20783, advise against)."""
 
     def __post_init__(self) -> None:
         if not (0 < self.clip_low < 1 and 0 < self.clip_high < 10 and 0 <= self.kl < 100):
@@ -70,7 +71,7 @@ class GroupBatch:
         return GroupBatch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
 
-def group_batch(group: Mapping[str, Any], scale: bool = True) -> GroupBatch:
+def group_batch(group: Mapping[str, Any], scale: bool = False) -> GroupBatch:
     """Read one group as Atropos' API gives it.
 
     Args:

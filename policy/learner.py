@@ -33,7 +33,7 @@ class Training:
     """Answers per step: whole groups of the environment."""
     updates: int = 2
     """Optimiser steps per batch, each on its share of the groups."""
-    rate: float = 3e-4
+    rate: float = 2e-4
     """Learning rate of AdamW after the warm-up."""
     warmup: int = 4
     """Optimiser steps of linear warm-up."""
@@ -58,7 +58,7 @@ class Learner:
         self.llm, self.training = llm, training
         self.model: Any = llm.model.float().requires_grad_(True)
         self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=training.rate, betas=(0.9, 0.95), weight_decay=0.0
+            self.model.parameters(), lr=training.rate, betas=(0.9, 0.99), weight_decay=0.0
         )
         self.start: Any = None
         if training.objective.kl:

@@ -133,6 +133,7 @@ def parser() -> argparse.ArgumentParser:
     add("--clip-low", type=float, default=objective.clip_low)
     add("--clip-high", type=float, default=objective.clip_high)
     add("--kl", type=float, default=objective.kl, help="weight of the divergence from the start")
+    add("--scale", action="store_true", help="divide advantages by the spread of their group")
     add("--seed", type=int, default=0)
     add("--max-tokens", type=int, default=1_024, help="sequences must be shorter")
     add("--save-every", type=int, default=10, help="steps between checkpoints")
@@ -155,7 +156,7 @@ def main() -> None:
 def _main(given: argparse.Namespace) -> None:
     if given.threads:
         torch.set_num_threads(given.threads)
-    objective = Objective(given.clip_low, given.clip_high, given.kl)
+    objective = Objective(given.clip_low, given.clip_high, given.kl, given.scale)
     training = Training(
         given.steps, given.batch, given.updates, given.rate, seed=given.seed, objective=objective
     )
