@@ -225,6 +225,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=usual.seed)
     parser.add_argument("--threads", type=int, default=usual.threads, help="of the generator")
     given, trainer = parser.parse_known_args(arguments[:cut])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the others too
     try:
         plan = Plan(
             out=given.out.resolve(),
