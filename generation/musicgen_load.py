@@ -13,6 +13,7 @@ from typing import Any
 
 from audioforge.generation.backend import Capabilities, GenerationDefaults
 from audioforge.generation.hub import from_hub, is_hub_id
+from audioforge.generation.memory import weights_mb
 from audioforge.generation.sat_imports import quiet
 from audioforge.generation.weights_hash import sha256_of
 
@@ -100,7 +101,6 @@ def describe(model: Any, name: str, card: dict[str, Any]) -> tuple[int, int, Cap
     window = min(round(card.get("window_seconds", WINDOW_SECONDS) * rate), room)
     overlap = int(window * OVERLAP)
     told = _NOTE.format(window=window / rate, overlap=overlap / rate)
-    size = sum(p.numel() * p.element_size() for p in model.parameters())
     licence = "CC-BY-NC-4.0" if name.startswith("facebook/musicgen") else "see the model card"
     max_seconds = float(card.get("max_seconds", WINDOWS * window / rate))
     return (
@@ -120,7 +120,7 @@ def describe(model: Any, name: str, card: dict[str, Any]) -> tuple[int, int, Cap
             note=card.get("note", told),
             tokens=True,
             init_audio=("continue",),
-            model_mb=size / 1e6,
+            model_mb=weights_mb(model),
             clip_mb=_clip_mb(model, window, max_seconds),
         ),
     )
