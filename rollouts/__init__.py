@@ -4,6 +4,7 @@ action       AudioAction, and how it compiles to one backend's request
 messages     what the language model is asked
 parser       its answer, read: any text gives an action or says why not; repairs.py has the rules
 collect      collect_group: one target, n answers, one batch of clips, one judgement
+cost         what a clip took, and how much of its reward is charged for it
 studio       what a group is collected with: backend, reward, store, memory; Ask and Completion
 guarded      the two calls that may break, and the gate every report passes
 record       Rollout and Group: one JSON line, everything needed to make it again
