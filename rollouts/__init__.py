@@ -13,6 +13,8 @@ run          run_rollouts: a whole run, resumable, with a progress bar (progress
 replay       make the clips again and compare them byte for byte
 report       report.html (report_view: words, report_media: sound and picture, report_plots: SVG)
 tables       small tables for the report and the README
+optimize     which settings of a generator are worth their cost: measure (the objective),
+             measurements (kept on disk), recommend (which three are presets)
 errors       what the person at the keyboard has to act on
 
 For training environments, framework-free too:
