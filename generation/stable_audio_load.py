@@ -198,4 +198,5 @@ def _capabilities(config: dict[str, Any], objective: str, name: str, folder: Pat
         ),
         licence=card.get("licence") or _HUB_LICENCES.get(name, "see the model card"),
         note=card.get("note", note),
+        looks={**rf_sampler.LOOKS, **v_sampler.LOOKS},
     )

@@ -4,6 +4,7 @@ action       AudioAction, and how it compiles to one backend's request
 messages     what the language model is asked
 parser       its answer, read: any text gives an action or says why not; repairs.py has the rules
 collect      collect_group: one target, n answers, one batch of clips, one judgement
+cost         what a clip took, and how much of its reward is charged for it
 studio       what a group is collected with: backend, reward, store, memory; Ask and Completion
 guarded      the two calls that may break, and the gate every report passes
 record       Rollout and Group: one JSON line, everything needed to make it again
@@ -12,6 +13,8 @@ run          run_rollouts: a whole run, resumable, with a progress bar (progress
 replay       make the clips again and compare them byte for byte
 report       report.html (report_view: words, report_media: sound and picture, report_plots: SVG)
 tables       small tables for the report and the README
+optimize     which settings of a generator are worth their cost: measure (the objective),
+             measurements (kept on disk), recommend (which three are presets)
 errors       what the person at the keyboard has to act on
 
 For training environments, framework-free too:

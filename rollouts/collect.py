@@ -24,6 +24,7 @@ from audioforge.generation.engine import Outcome, Overloaded
 from audioforge.generation.request import Clip, GenerationRequest
 from audioforge.reward_functions.score import RewardReport
 from audioforge.rollouts.action import compile_action
+from audioforge.rollouts.cost import Charged, charged
 from audioforge.rollouts.guarded import Broken, judge_clips
 from audioforge.rollouts.messages import messages_for
 from audioforge.rollouts.parser import Parsed, parse_action
@@ -208,8 +209,9 @@ class _Setting:
 
 
 def _rollout(draft: _Draft, place: int, setting: _Setting) -> Rollout:
-    reward, reason = _verdict(draft)
     studio, target = setting.studio, setting.target
+    bill = _bill(draft, studio)
+    reward, reason = (bill.reward, "") if bill else _verdict(draft)
     seed = (
         draft.request.seed
         if draft.request
@@ -236,17 +238,25 @@ def _rollout(draft: _Draft, place: int, setting: _Setting) -> Rollout:
         report=draft.report,
         reward=reward,
         reason=reason,
+        cost=bill.cost if bill else None,
         seeds={"run": studio.run_seed, "clip": seed},
         timings={**setting.laps, **made_in},
         origin=studio.origin(),
     )
 
 
+def _bill(draft: _Draft, studio: Studio) -> Charged | None:
+    """Charge a judged clip what it cost."""
+    if draft.broken or draft.report is None or draft.clip is None or draft.request is None:
+        return None
+    wall, can = draft.clip.seconds_taken, studio.backend.capabilities
+    return charged(float(draft.report.total), draft.request, wall, can, studio.cost)
+
+
 def _verdict(draft: _Draft) -> tuple[float | None, str]:
+    """Return the verdict on an answer without a judged clip."""
     if draft.broken:
         return None, draft.broken
-    if draft.report is not None:
-        return float(draft.report.total), ""
     cut = (
         " (the answer was cut at the token limit)"
         if draft.completion.finish_reason == "length"

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from audioforge.data.targets import Target
 from audioforge.generation.engine_settings import EngineSettings
 from audioforge.generation.registry import load_engine
 from audioforge.rollouts.collect import Completion, Judge, Studio, collect_group
+from audioforge.rollouts.cost import FREE, CostWeights
 from audioforge.rollouts.outgoing import Encoded
 from audioforge.rollouts.parser import parse_action
 from audioforge.rollouts.pool import target_pool
@@ -71,6 +72,8 @@ class SessionConfig:
     """Name of the language model, for the record."""
     groups: int | None = None
     """How many groups to make in all; None goes on without end."""
+    cost: CostWeights = FREE
+    """What is charged for a clip; evaluations charge nothing."""
     record: bool = True
     """Whether groups go to the run folder."""
     fixed: Mapping[str, Any] = field(default_factory=dict)
@@ -101,6 +104,7 @@ class Session:
             config.run_seed,
             config.group_size,
             config.policy,
+            cost=config.cost,
         )
         facts = {
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -181,7 +185,8 @@ class Session:
     async def evaluate(self, count: int, ask: AskTokens, at_once: int = 8) -> list[Group]:
         """Make one unrecorded rollout for each of the first `count` held-out targets.
 
-        The seeds depend on the run seed and the target only, so that evaluations can be compared.
+        The seeds depend on the run seed and the target only, and nothing is charged for cost, so
+        that evaluations can be compared.
 
         Args:
             count: how many targets, dealt over the categories.
@@ -190,7 +195,9 @@ class Session:
         """
         config, gate = self.config, asyncio.Semaphore(at_once)
         pool = target_pool(config.targets_file, "eval", config.categories, config.run_seed)
-        studio = replace(self.studio, store=None, group_size=1, memory=deque(), apart="evaluation")
+        studio = replace(
+            self.studio, store=None, group_size=1, memory=deque(), cost=FREE, apart="evaluation"
+        )
 
         async def one(index: int, target: Target) -> Group:
             async def answers(messages: list[dict[str, str]], n: int) -> list[Completion]:
@@ -226,6 +233,7 @@ class Session:
         return {
             **{name: getattr(self.config, name) for name in names},
             **self.config.fixed,
+            **({"cost": asdict(self.config.cost)} if self.config.cost.on else {}),
             "targets_sha256": hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest(),
             "weights_sha256": self.studio.backend.weights_sha256,
         }
