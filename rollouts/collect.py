@@ -23,7 +23,7 @@ import numpy as np
 from audioforge.generation.engine import Outcome, Overloaded
 from audioforge.generation.request import Clip, GenerationRequest
 from audioforge.reward_functions.score import RewardReport
-from audioforge.rollouts.action import compile_action
+from audioforge.rollouts.action import compile_action, restricted
 from audioforge.rollouts.cost import Charged, charged
 from audioforge.rollouts.guarded import Broken, judge_clips
 from audioforge.rollouts.messages import messages_for
@@ -116,12 +116,14 @@ def _draft(
         return _Draft(Completion("", "missing"), Parsed(None, ()), broken=missing)
     draft = _Draft(completions[place], parse_action(completions[place].text))
     if draft.parsed.action is not None:
-        draft.request, draft.notes = compile_action(
-            draft.parsed.action,
+        kept, aside = restricted(draft.parsed.action, studio.decides, target.baseline_prompt)
+        draft.request, notes = compile_action(
+            kept,
             studio.backend.capabilities,
             seconds=target.brief.seconds,
-            seed=clip_seed(studio.run_seed, target.id, group, place),
+            seed=clip_seed(studio.run_seed, target.id, group, 0 if studio.common_seed else place),
         )
+        draft.notes = aside + notes
     return draft
 
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from audioforge.data.targets import Target
 from audioforge.generation.engine_settings import EngineSettings
 from audioforge.generation.registry import load_engine
+from audioforge.rollouts.action import Decides
 from audioforge.rollouts.collect import Completion, Judge, Studio, collect_group
 from audioforge.rollouts.cost import FREE, CostWeights
 from audioforge.rollouts.outgoing import Encoded
@@ -73,6 +74,10 @@ class SessionConfig:
     groups: int | None = None
     """How many groups to make in all; None goes on without end."""
     cost: CostWeights = FREE
+    common_seed: bool = False
+    """Whether clips of a group start from the same noise."""
+    decides: Decides = "both"
+    """What of an action counts."""
     """What is charged for a clip; evaluations charge nothing."""
     record: bool = True
     """Whether groups go to the run folder."""
@@ -105,6 +110,8 @@ class Session:
             config.group_size,
             config.policy,
             cost=config.cost,
+            common_seed=config.common_seed,
+            decides=config.decides,
         )
         facts = {
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -234,6 +241,8 @@ class Session:
             **{name: getattr(self.config, name) for name in names},
             **self.config.fixed,
             **({"cost": asdict(self.config.cost)} if self.config.cost.on else {}),
+            **({"common_seed": True} if self.config.common_seed else {}),
+            **({"decides": self.config.decides} if self.config.decides != "both" else {}),
             "targets_sha256": hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest(),
             "weights_sha256": self.studio.backend.weights_sha256,
         }

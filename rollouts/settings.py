@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from audioforge.reward_functions import CombinedReward, RewardConfig
+from audioforge.rollouts.action import Decides
 from audioforge.rollouts.cost import CostWeights
 from audioforge.rollouts.launch import FOLDERS
 from audioforge.rollouts.session import SessionConfig
@@ -80,6 +81,12 @@ class EnvSettings(BaseModel):
     w_alignment: float | None = _weight("prompt alignment")
     w_technical: float | None = _weight("technical care")
     w_creativity: float | None = _weight("creativity")
+    common_seed: bool = Field(
+        default=False, description="Clips of a group start from the same noise: less luck"
+    )
+    decides: Decides = Field(
+        default="both", description="What of an answer counts: both, prompt or parameters"
+    )
     cost_steps: float = _cost("model evaluations; all of it at 100")
     cost_seconds: float = _cost("seconds of audio; all of it at the model's longest")
     cost_wall: float = _cost("wall time; half of it at 1 s a clip; not reproducible")
@@ -154,6 +161,8 @@ class EnvSettings(BaseModel):
             policy=policy,
             groups=self.total_steps if command == "process" else None,
             cost=CostWeights(self.cost_steps, self.cost_seconds, self.cost_wall),
+            common_seed=self.common_seed,
+            decides=self.decides,
             record=command != "evaluate",
             fixed={**drawn, "reward": told},
         )
