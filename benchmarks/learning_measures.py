@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,10 +53,10 @@ class Heard:
 class Hall:
     """Generator, reward and judge, loaded once for all arms."""
 
-    def __init__(self, model: str, judge_clips: int) -> None:
+    def __init__(self, model: str, rewards: Path, judge_clips: int) -> None:
         engine = load_engine(model, "cpu", 0, EngineSettings(max_batch=64, cache_mb=64))
         self.engine = engine
-        reward = CombinedReward(RewardConfig())
+        reward = CombinedReward(RewardConfig.load(rewards))
         self.studio = Studio(engine, reward, None, EVAL_SEED, 1, "arm")
         self.judge = Judge(judge_clips)
 
