@@ -37,7 +37,7 @@ REWARDS = ROOT / "configs" / "rewards.yaml"
 MODEL = "tiny-stable-audio"
 RATE = 3e-4
 ENVIRONMENT = (
-    *("--env.split", "procedural", "--env.max_answer_tokens", "160", "--env.max_batch", "64"),
+    *("--env.split", "procedural", "--env.max_answer_tokens", "160", "--env.max_batch", "24"),
     *("--env.rewards_file", str(REWARDS), "--env.common_seed", "true"),
 )
 """What is trained on: drawn targets, and the reward that every arm is judged by."""

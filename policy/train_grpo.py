@@ -54,7 +54,6 @@ class Run:
 
     def train(self, servers: Sequence[str], save_every: int, stop: Any) -> None:
         """Take batches and learn until the last step or until `stop` says so."""
-        self._hand_over(servers)
         while self.step < self.learner.training.steps and not stop():
             began = time.perf_counter()
             groups = self.api.batch()
@@ -67,7 +66,7 @@ class Run:
                 sys.stderr.write(f"batch left out: {error}\n")
                 continue
             self.step += 1
-            self._hand_over(servers)
+            self.hand_over(servers)
             self._log(told | {"wait_seconds": waited})
             if self.step % save_every == 0:
                 self.save()
@@ -89,7 +88,7 @@ class Run:
         self.learner.llm.tokenizer.save_pretrained(folder)
         return folder
 
-    def _hand_over(self, servers: Sequence[str]) -> None:
+    def hand_over(self, servers: Sequence[str]) -> None:
         """Write the weights of this step, have the servers take them, and drop older ones."""
         if not servers:
             return
@@ -176,6 +175,7 @@ def _main(given: argparse.Namespace) -> None:
         given.save_every,
         given.project,
     )
+    run.hand_over(given.server)  # before the environment may ask the first question
     api.register(told)
     run.train(given.server, given.save_every, lambda: bool(ended))
     if run.step < training.steps:
