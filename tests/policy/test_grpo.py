@@ -4,9 +4,9 @@ import copy
 
 import pytest
 import torch
+from grpo_groups import ANSWERS, PROMPT, group
 
 from audioforge.policy.grpo import (
-    MASKED,
     BatchError,
     Objective,
     answer_logprobs,
@@ -16,31 +16,10 @@ from audioforge.policy.grpo import (
 from audioforge.policy.learner import Learner, Training
 from audioforge.policy.local_llm import LocalLLM
 
-PROMPT = [5, 9, 11, 6, 40]
-ANSWERS = [[7, 8, 1], [30, 31, 32, 33, 1], [7, 60, 1]]
-
 
 @pytest.fixture
 def llm(small_folder):
     return LocalLLM(small_folder, "cpu")
-
-
-def plain_logprobs(model, ids):
-    """Return the log-probability of each token after the first."""
-    table = torch.log_softmax(model(torch.tensor([ids])).logits[0, :-1].float(), -1)
-    return table.gather(-1, torch.tensor(ids[1:])[:, None])[:, 0]
-
-
-def group(model, answers=ANSWERS, scores=(1.0, 0.0, 0.5), **more):
-    """Return a group as the API gives it, with the model's own log-probabilities."""
-    drawn = [plain_logprobs(model, PROMPT + answer)[-len(answer) :].tolist() for answer in answers]
-    return {
-        "tokens": [PROMPT + answer for answer in answers],
-        "masks": [[MASKED] * len(PROMPT) + answer for answer in answers],
-        "scores": list(scores),
-        "inference_logprobs": [[1.0] * len(PROMPT) + told for told in drawn],
-        **more,
-    }
 
 
 @torch.no_grad()
