@@ -31,6 +31,9 @@ def optimize_command(
         str, typer.Option(help="generator: embedded name, folder, hub id")
     ] = "tiny-stable-audio",
     trials: Annotated[int, typer.Option(min=1, help="settings to look at per category")] = 40,
+    clips: Annotated[
+        int, typer.Option(min=8, help="of each setting in the verdict; before it fewer")
+    ] = 20,
     targets: Annotated[str, typer.Option(help="train, or a file of targets")] = "train",
     cost: Annotated[
         float, typer.Option(min=0, max=0.99, help="most of a reward charged for steps")
@@ -48,23 +51,25 @@ def optimize_command(
     from audioforge.reward_functions import CombinedReward
     from audioforge.rollouts.optimize import PRESET_FIELDS, OptimizeConfig
     from audioforge.rollouts.pool import category_names
-    from audioforge.utils.parameter_optimizer import Plan
 
     names = category_names(category)
     engine = load_engine(model, device, settings=EngineSettings(cache_mb=0))
-    reward, done = CombinedReward(), []
+    reward = CombinedReward()
+    done: list[tuple[OptimizeConfig, Optimized]] = []
     try:
         for name in names:
             config = OptimizeConfig(
                 category=name,
                 targets=targets,
                 seed=seed,
-                plan=Plan(trials=trials, seed=seed),
+                trials=trials,
+                clips=clips,
                 cost_weight=cost,
                 only=PRESET_FIELDS if write_presets else (),
             )
-            done.append((config, _optimized(config, engine, reward, out)))
-            _show(*done[-1], out)
+            found = _optimized(config, engine, reward, out)
+            _show(config, found, out)
+            done.append((config, found))
         if write_presets:  # at the end, for the presets in force are where a search starts from
             _write_presets(done)
     except KeyboardInterrupt:
@@ -81,7 +86,7 @@ def _optimized(config: OptimizeConfig, engine: Engine, reward: Judge, out: Path)
 
     columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=_console) as bar:
-        task = bar.add_task(config.category, total=config.plan.trials)
+        task = bar.add_task(config.category, total=config.trials)
         return optimize(config, engine, reward, out, lambda _: bar.advance(task))
 
 

@@ -59,7 +59,7 @@ def told(found: Optimized, config: OptimizeConfig) -> dict[str, Any]:
         "category": found.category,
         "model": found.model,
         "seed": config.seed,
-        "trials": config.plan.trials,
+        "trials": config.trials,
         "cost_weight": config.cost_weight,
         "recommended": {name: _told(one) for name, one in found.recommended.items()},
         "before": {name: _told(one) for name, one in found.before.items()},
@@ -81,8 +81,8 @@ def presets_of(found: Optimized, config: OptimizeConfig) -> Mapping[str, Preset]
             f"{found.category}: no setting for {' and '.join(missing)}, the front is too short: "
             "search with more --trials"
         )
-    command = f"audioforge optimize --category {config.category} --trials {config.plan.trials}"
-    by = f"{command} --seed {config.seed} --model {found.model}"
+    command = f"audioforge optimize --category {config.category} --trials {config.trials}"
+    by = f"{command} --clips {config.clips} --seed {config.seed} --model {found.model}"
     return {
         name: Preset(
             **{field: one.setting[field] for field in PRESET_FIELDS},

@@ -87,6 +87,17 @@ SECTIONS = (
         },
     ),
     Section(
+        "pareto",
+        "What more steps buy",
+        "Mean reward of tiny-stable-audio for 1 to 50 steps on the baseline prompts of train "
+        "targets, [drawn against model evaluations](figures/pareto.png); the best setting after a "
+        "charge of `--env.cost_steps`, by its weight ([cost](optimizer.md)).",
+        {
+            "clips a setting": "clips", "best steps, by weight": "best_steps",
+            "best cfg, by weight": "best_cfg",
+        },
+    ),
+    Section(
         "tiny_musicgen",
         "tiny-musicgen",
         "What the embedded token model does with its prompt (see its model card).",

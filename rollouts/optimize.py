@@ -15,13 +15,13 @@ folder, so that a search that was stopped goes on where it was.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from audioforge.data.presets import presets
+from audioforge.data.presets import Preset, presets
 from audioforge.data.targets import Target
 from audioforge.generation.backend import Capabilities
 from audioforge.generation.engine import Engine
@@ -58,13 +58,24 @@ class OptimizeConfig:
     targets: str = "train"
     """"train", the curated ones, or a file of targets; held-out targets are never used."""
     seed: int = 0
-    plan: Plan = field(default_factory=Plan)
-    choice_cases: int = 12
-    verdict_cases: int = 20
+    trials: int = 40
+    """Settings to look at."""
+    clips: int = 20
+    """Of a setting in the verdict; three fifths in the choice, two fifths in the search."""
     cost_weight: float = 0.0
     """Most of a reward charged for steps when the best is chosen, as `--env.cost_steps`."""
     only: tuple[str, ...] = ()
     """Fields that may vary; empty for all that the generator knows."""
+
+    def __post_init__(self) -> None:
+        if self.clips < 8:
+            raise ValueError(f"clips must be at least 8 to say anything, got {self.clips}")
+
+    @property
+    def plan(self) -> Plan:
+        """How the search goes."""
+        rungs = (max(self.clips // 6, 2), 2 * self.clips // 5)
+        return Plan(trials=self.trials, rungs=rungs, seed=self.seed)
 
 
 @dataclass(frozen=True)
@@ -110,7 +121,7 @@ def optimize(
     objective = journal.remembering(measure)
     in_force = {
         name: setting
-        for name, preset in presets()[config.category].items()
+        for name, preset in _in_force(config.category).items()
         if _inside(setting := {key: getattr(preset, key) for key in PRESET_FIELDS}, space)
     }
     start = list(in_force.values())
@@ -118,11 +129,11 @@ def optimize(
     candidates = [one.setting for one in _thinned(front(tried))]
     candidates += [setting for setting in start if setting not in candidates]
     first = config.plan.rungs[-1]
-    last = first + config.choice_cases
+    last = first + 3 * config.clips // 5
     choice = _measured(objective, candidates, first, last)
     chosen = recommend(choice, config.cost_weight)
     final = [one.setting for one in chosen.values()] + start
-    verdict = _measured(objective, final, last, last + config.verdict_cases)
+    verdict = _measured(objective, final, last, last + config.clips)
     return Optimized(
         config.category,
         engine.capabilities.model,
@@ -171,6 +182,10 @@ def train_targets(config: OptimizeConfig) -> list[Target]:
     if not kept:
         raise ValueError(f"a search needs targets of the train split, {file} has none")
     return kept
+
+
+def _in_force(category: str) -> Mapping[str, Preset]:
+    return next(named for name, named in presets().items() if name == category)
 
 
 def _measured(

@@ -63,8 +63,7 @@ def engine_of():
 
 @pytest.fixture
 def config():
-    plan = Plan(trials=16, batch=8, rungs=(2, 4), seed=3)
-    return OptimizeConfig(category="sfx", seed=3, plan=plan, choice_cases=4, verdict_cases=6)
+    return OptimizeConfig(category="sfx", seed=3, trials=16, clips=10)
 
 
 @pytest.fixture
@@ -86,11 +85,11 @@ def test_what_is_told_was_measured_on_clips_that_chose_nothing(config, engine_of
     backend = Louder()
     found = optimize(config, engine_of(backend), short, tmp_path)
     seeds = [request.seed for request in backend.requests]
-    verdict = set(seeds[-6 * (len(found.recommended) + len(found.before)) :])
-    assert len(verdict) == 6
-    assert not verdict & set(seeds[: -6 * (len(found.recommended) + len(found.before))])
+    verdict = set(seeds[-10 * (len(found.recommended) + len(found.before)) :])
+    assert len(verdict) == 10
+    assert not verdict & set(seeds[: -10 * (len(found.recommended) + len(found.before))])
     for one in (*found.recommended.values(), *found.before.values()):
-        assert len(one.outcome.rewards) == 6
+        assert len(one.outcome.rewards) == 10
     choice = {tuple(one.outcome.rewards) for one in found.choice}
     assert not choice & {one.outcome.rewards for one in found.recommended.values()}
 
