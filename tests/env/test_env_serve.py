@@ -129,3 +129,54 @@ def test_without_an_api_serving_ends_with_one_line(flags, tmp_path, child):
         "start run-api or correct rollout_server_url"
     )
     assert len(told) == 2
+
+
+def test_upstreams_own_trainer_takes_our_groups_and_learns_from_them(
+    llm, flags, api, tmp_path, child
+):
+    """`example_trainer` of the wheel without its vLLM launcher: register, batch, loss, gradient.
+
+    Not its `get_data`, which takes batches until there are none: our fake model is too quick.
+    """
+    upstream = pytest.importorskip("example_trainer.training")
+    import torch
+    from example_trainer.api import register_trainer
+    from example_trainer.config import TrainingConfig
+    from example_trainer.data import pad_data_to_good_offset
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = TrainingConfig(
+        model_name="small",
+        training_steps=1,
+        batch_size=8,
+        gradient_accumulation_steps=1,
+        seq_len=2_048,
+        atropos_url=api,
+        save_path=str(tmp_path / "ckpt"),
+        device="cpu",
+        use_wandb=False,
+    )
+    register_trainer(config)
+    words = [*SERVE, *flags, "--env.rollout_server_url", api]
+    with child(words, tmp_path / "env.log") as process:
+        [batch] = batches(api, 1, process)
+    padded = pad_data_to_good_offset({"batch": batch}, 8)
+    tokens, labels, advantages, temperatures, logprobs = padded
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(llm.tokenizer),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            max_position_embeddings=2_048,
+        )
+    )
+    loss, told = upstream.compute_grpo_loss(
+        model, tokens[0], labels[0], advantages[0], temperatures[0], 1, logprobs[0]
+    )
+    loss.backward()
+    assert tokens[0].shape[0] == 8
+    assert told["pos_count"] > 0 < told["neg_count"]
+    assert all(torch.isfinite(weight.grad).all() for weight in model.parameters())
+    assert any(weight.grad.abs().max() > 0 for weight in model.parameters())
