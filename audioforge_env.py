@@ -32,7 +32,7 @@ from audioforge.rollouts import launch
 from audioforge.rollouts.backoff import Backoff
 from audioforge.rollouts.errors import RunError
 from audioforge.rollouts.messages import messages_for
-from audioforge.rollouts.metrics import group_metrics, kind_of, observe, rows
+from audioforge.rollouts.metrics import curriculum_metrics, group_metrics, kind_of, observe, rows
 from audioforge.rollouts.outgoing import Encoded, Limits, outgoing_group
 from audioforge.rollouts.parser import Parsed, parse_action
 from audioforge.rollouts.progress import RunProgress
@@ -202,7 +202,7 @@ class AudioForgeEnv(BaseEnv):
 
     async def wandb_log(self, wandb_metrics: dict[str, Any] | None = None) -> None:
         """Log Atropos' own metrics with ours, to metrics.jsonl and, where it works, to W&B."""
-        metrics = dict(wandb_metrics or {})
+        metrics = dict(wandb_metrics or {}) | curriculum_metrics(self.session.curriculum)
         await super().wandb_log(metrics)
         for place, server in enumerate(self.server.servers):
             await server.wandb_metrics(metrics, f"server_{place}")  # type: ignore[union-attr]
@@ -238,12 +238,14 @@ class AudioForgeEnv(BaseEnv):
 
     def save_checkpoint(self, step: int, data: dict[str, Any] | None = None) -> None:
         """Save how far the targets have been given out; finished groups are in the run folder."""
-        super().save_checkpoint(step, {"next_index": self.session.next_index} | (data or {}))
+        super().save_checkpoint(step, self.session.checkpoint() | (data or {}))
 
     def load_checkpoint(self) -> None:
         """Go on with the targets where the checkpoint was."""
         super().load_checkpoint()
-        self.session.next_index = max(self.session.next_index, getattr(self, "next_index", 0))
+        self.session.restore(
+            {name: getattr(self, name, None) for name in self.session.checkpoint()}
+        )
 
     async def env_manager(self) -> None:
         """Serve a trainer."""

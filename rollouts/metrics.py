@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
+from audioforge.rollouts.curriculum import Curriculum
 from audioforge.rollouts.record import Group, Rollout
 from audioforge.utils.wandb_logger import Row, Window
 
@@ -44,6 +45,12 @@ def observe(group: Group, window: Window) -> None:
         window.add(f"seconds/{stage}", seconds)
     for name, count in group.drops.items():
         window.add(f"count/{name}", float(count))
+
+
+def curriculum_metrics(curriculum: Curriculum | None) -> dict[str, float]:
+    """Return where a curriculum stands: "curriculum/position" and success and share by level."""
+    told = {} if curriculum is None else curriculum.numbers()
+    return {f"curriculum/{name}": number for name, number in told.items()}
 
 
 def rows(group: Group, folder: Path, most: int) -> list[Row]:

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from audioforge.data.targets import Target
 from audioforge.generation.engine_settings import EngineSettings
 from audioforge.generation.registry import load_engine
 from audioforge.rollouts.collect import Completion, Judge, Studio, collect_group
+from audioforge.rollouts.curriculum import Curriculum, CurriculumConfig
 from audioforge.rollouts.outgoing import Encoded
 from audioforge.rollouts.parser import parse_action
 from audioforge.rollouts.pool import target_pool
@@ -73,6 +74,8 @@ class SessionConfig:
     """How many groups to make in all; None goes on without end."""
     record: bool = True
     """Whether groups go to the run folder."""
+    curriculum: CurriculumConfig | None = None
+    """Chooses the targets by what was achieved; None asks them in the order of the pool."""
     fixed: Mapping[str, Any] = field(default_factory=dict)
     """What else must not change while a run goes on, plain types."""
 
@@ -111,6 +114,7 @@ class Session:
         self.done = self.store.start(self._unchanging(), facts) if self.store else set()
         if self.store and self.done:
             recall(self.studio, self.store)
+        self.curriculum = self._curriculum()
         self.next_index = 0
         self.again: deque[Item] = deque()
 
@@ -121,7 +125,12 @@ class Session:
         return None if planned is None else sum(index not in self.done for index in range(planned))
 
     def target_at(self, index: int) -> Target:
-        """Return the target of a group; the pool starts over when it is used up."""
+        """Return the target of a group; the pool starts over when it is used up.
+
+        A curriculum decides when the group is given out; then its record says which it was.
+        """
+        if self.curriculum is not None:
+            return self.curriculum.choose(index)
         return self.pool[index % len(self.pool)]
 
     def next_item(self) -> Item | None:
@@ -171,11 +180,15 @@ class Session:
                 item["answers"] = await ask(messages, n, item["index"])
             completions = [answer.completion for answer in item["answers"]]
             if distinct and n > 1 and _equal(completions):
+                if self.curriculum is not None:
+                    self.curriculum.forget(item["index"])
                 raise EqualAnswers
             return completions
 
         group = await collect_group(item["target"], item["index"], answers, self.studio)
         self.done.add(item["index"])
+        if self.curriculum is not None:
+            self.curriculum.saw(group.rollouts)
         return group, [answer.encoded for answer in item["answers"]]
 
     async def evaluate(self, count: int, ask: AskTokens, at_once: int = 8) -> list[Group]:
@@ -208,6 +221,18 @@ class Session:
             for task in tasks:
                 task.cancel()
 
+    def checkpoint(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps beside the run folder, plain types."""
+        curriculum = {} if self.curriculum is None else {"curriculum": self.curriculum.state()}
+        return {"next_index": self.next_index, **curriculum}
+
+    def restore(self, checkpoint: Mapping[str, Any]) -> None:
+        """Go on where a checkpoint was; what the run folder knows better stays."""
+        self.next_index = max(self.next_index, checkpoint.get("next_index") or 0)
+        if self.curriculum is not None and (state := checkpoint.get("curriculum")):
+            for index in self.curriculum.restore(state, self.done):
+                self.again.append({"index": index, "target": self.target_at(index)})
+
     def rewards(self) -> list[tuple[float | None, ...]]:
         """Return the rewards of the finished groups on disk."""
         groups = self.store.groups() if self.store else ()
@@ -219,6 +244,15 @@ class Session:
         if self.store is not None:
             self.store.close()
 
+    def _curriculum(self) -> Curriculum | None:
+        """Build the curriculum and tell it the groups that are on disk, in their order."""
+        if self.config.curriculum is None:
+            return None
+        curriculum = Curriculum(self.pool, self.config.run_seed, self.config.curriculum)
+        for group in self.store.groups() if self.store else ():
+            curriculum.saw(group)
+        return curriculum
+
     def _unchanging(self) -> dict[str, Any]:
         """Return what must be the same when the run goes on; its length may grow."""
         told = json.dumps([target.to_json() for target in self.pool], sort_keys=True, default=str)
@@ -226,6 +260,7 @@ class Session:
         return {
             **{name: getattr(self.config, name) for name in names},
             **self.config.fixed,
+            **({"curriculum": asdict(self.config.curriculum)} if self.config.curriculum else {}),
             "targets_sha256": hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest(),
             "weights_sha256": self.studio.backend.weights_sha256,
         }

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from audioforge.reward_functions import CombinedReward, RewardConfig
+from audioforge.rollouts.curriculum import CurriculumConfig
 from audioforge.rollouts.launch import FOLDERS
 from audioforge.rollouts.session import SessionConfig
 
@@ -59,6 +60,21 @@ class EnvSettings(BaseModel):
     )
     categories: str = Field(
         default="", description="Comma-separated, such as drums,sfx; empty for all"
+    )
+    curriculum: bool = Field(
+        default=False, description="Choose targets by what was achieved, easy to hard"
+    )
+    curriculum_success: float = Field(
+        default=0.5, gt=0, lt=1, description="Wanted share of rollouts that succeed, 0 to 1"
+    )
+    curriculum_threshold: float = Field(
+        default=0.5, gt=0, le=1, description="Reward from which a rollout succeeds, 0 to 1"
+    )
+    curriculum_window: int = Field(
+        default=64, ge=1, le=4_096, description="Latest rollouts of a difficulty that count"
+    )
+    curriculum_share: float = Field(
+        default=0.1, gt=0, le=1 / 3, description="Least share of each difficulty, up to 1/3"
     )
     run_seed: int = Field(
         default=0, ge=0, description="Decides the order of targets and every clip's seed, 0 or more"
@@ -145,5 +161,11 @@ class EnvSettings(BaseModel):
             policy=policy,
             groups=self.total_steps if command == "process" else None,
             record=command != "evaluate",
+            curriculum=self._curriculum_config() if command != "evaluate" else None,
             fixed={**drawn, "reward": told},
         )
+
+    def _curriculum_config(self) -> CurriculumConfig | None:
+        names = ("success", "threshold", "window", "share")
+        told = {name: getattr(self, f"curriculum_{name}") for name in names}
+        return CurriculumConfig(**told) if self.curriculum else None
