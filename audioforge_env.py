@@ -30,6 +30,7 @@ from audioforge.policy.embedded import EMBEDDED_MODEL, embedded_policy
 from audioforge.reward_functions.score import RewardReport
 from audioforge.rollouts import launch
 from audioforge.rollouts.backoff import Backoff
+from audioforge.rollouts.episode import trained
 from audioforge.rollouts.errors import RunError
 from audioforge.rollouts.messages import messages_for
 from audioforge.rollouts.metrics import curriculum_metrics, group_metrics, kind_of, observe, rows
@@ -116,7 +117,10 @@ class AudioForgeEnv(BaseEnv):
     async def process_batch(self, item: Item) -> tuple[Group, list[Encoded]]:
         """Ask, make clips, judge and record; a cancelled item resumes where it was."""
         return await self.session.collect(
-            item, self.asker.ask, distinct=self.config.ensure_scores_are_not_same
+            item,
+            self.asker.ask,
+            follow=self.asker.follow,
+            distinct=self.config.ensure_scores_are_not_same,
         )
 
     def score_response(self, audio: Audio, item: Item) -> RewardReport:
@@ -147,15 +151,19 @@ class AudioForgeEnv(BaseEnv):
             return self._failed(group.rollouts[-1].reason)
         self.backoff.succeeded()
         size, distinct = self.config.group_size, self.config.ensure_scores_are_not_same
-        outgoing = outgoing_group(group, encoded, Limits(size, self.asker.max_tokens, distinct))
+        outgoing = outgoing_group(
+            trained(group), encoded, Limits(size, self.asker.max_tokens, distinct)
+        )
         return (outgoing.payload, []) if outgoing.payload else self._withheld(outgoing.reason)
 
     async def evaluate(self, *args: Any, **kwargs: Any) -> None:
         """Make one clip for each of `eval_targets` held-out targets; write means by category."""
         config, started = self.config, time.time()
         ask = functools.partial(self.asker.ask, split="eval")
+        follow = functools.partial(self.asker.follow, split="eval")
+        most, at_once = config.eval_targets, config.max_eval_workers
         try:
-            groups = await self.session.evaluate(config.eval_targets, ask, config.max_eval_workers)
+            groups = await self.session.evaluate(most, ask, at_once, follow=follow)
         except EndpointError as error:
             if self.command == "evaluate":
                 raise

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from audioforge.rollouts.curriculum import Curriculum
+from audioforge.rollouts.episode import episode_numbers
 from audioforge.rollouts.record import Group, Rollout
 from audioforge.utils.wandb_logger import Row, Window
 
@@ -20,13 +21,17 @@ def group_metrics(groups: Iterable[Group]) -> dict[str, float]:
     """Return the means over all rollouts of these groups.
 
     Keys: "reward", "reward/<category>", "part/<name>" in [0, 1]; "format_rate", the share of
-    answers that could be parsed; "drop_rate", the share that was dropped; "rollouts", a count. A
-    mean over nothing is left out.
+    answers that could be parsed; "drop_rate", the share that was dropped; "rollouts", a count. With
+    several turns these are over the answers of all turns, and "episode/reward", "episode/first",
+    "episode/best", "episode/improvement" and "episode/turns" over the conversations. A mean over
+    nothing is left out.
     """
     values: dict[str, list[float]] = defaultdict(list)
     for group in groups:
         for rollout in group.rollouts:
             _measure(rollout, group.target.category, values)
+        for name, number in episode_numbers(group):
+            values[name].append(number)
     told = {name: statistics.fmean(numbers) for name, numbers in sorted(values.items())}
     return told | {"rollouts": float(len(values["drop_rate"]))}
 
@@ -38,6 +43,8 @@ def observe(group: Group, window: Window) -> None:
         _measure(rollout, group.target.category, values)
         if rollout.outcome == "dropped":
             window.drops[kind_of(rollout.reason)] += 1
+    for name, number in episode_numbers(group):
+        values[name].append(number)
     for name, numbers in values.items():
         for number in numbers:
             window.add(name, number)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from audioforge.generation.request import GenerationRequest
 from audioforge.reward_functions.score import CheckOutcome, RewardReport, Score
@@ -187,9 +187,18 @@ _PLAIN_FIELDS = (
 )
 
 
+class Episode(NamedTuple):
+    """One conversation of a group."""
+
+    rollouts: tuple[Rollout, ...]
+    """Its turns, in order."""
+    reward: float | None
+    """Of the whole of it (`rollouts.episode`), or None: dropped."""
+
+
 @dataclass(frozen=True)
 class Group:
-    """The rollouts of one target, collected in one go."""
+    """The rollouts of one target, collected in one go; those of all turns, turn after turn."""
 
     target: Target
     index: int
@@ -201,6 +210,8 @@ class Group:
     """How many rollouts were "dropped", "unparsable" and "duplicate"."""
     audios: tuple[Audio | None, ...] = field(default=(), repr=False, compare=False)
     """The clips, one per rollout, None where there is none."""
+    episodes: tuple[Episode, ...] = ()
+    """The conversations, where there are several turns."""
 
     @property
     def rewards(self) -> tuple[float | None, ...]:

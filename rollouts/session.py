@@ -15,29 +15,24 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from audioforge.data.targets import Target
 from audioforge.generation.engine_settings import EngineSettings
 from audioforge.generation.registry import load_engine
 from audioforge.rollouts.collect import Completion, Judge, Studio, collect_group
 from audioforge.rollouts.curriculum import Curriculum, CurriculumConfig
+from audioforge.rollouts.episode import Conversations, EpisodeConfig, Follow
 from audioforge.rollouts.outgoing import Encoded
 from audioforge.rollouts.parser import parse_action
 from audioforge.rollouts.pool import target_pool
 from audioforge.rollouts.record import Group, versions
 from audioforge.rollouts.store import RunStore
-from audioforge.rollouts.studio import recall
+from audioforge.rollouts.studio import Answer, recall
 
 Item = dict[str, Any]
-"""One group to be made: "index" and "target"; then "answers", and "collecting", its task."""
-
-
-class Answer(NamedTuple):
-    """One answer of a language model, as text and as tokens."""
-
-    completion: Completion
-    encoded: Encoded
+"""One group to be made: "index" and "target"; then "answers" or, with several turns,
+"conversations", and "collecting", its task."""
 
 
 AskTokens = Callable[[list[dict[str, str]], int, int], Awaitable[list[Answer]]]
@@ -74,6 +69,8 @@ class SessionConfig:
     """How many groups to make in all; None goes on without end."""
     record: bool = True
     """Whether groups go to the run folder."""
+    episode: EpisodeConfig | None = None
+    """Several turns per answer; None is one, without a critic."""
     curriculum: CurriculumConfig | None = None
     """Chooses the targets by what was achieved; None asks them in the order of the pool."""
     fixed: Mapping[str, Any] = field(default_factory=dict)
@@ -146,7 +143,12 @@ class Session:
         return {"index": index, "target": self.target_at(index)}
 
     async def collect(
-        self, item: Item, ask: AskTokens, *, distinct: bool = False
+        self,
+        item: Item,
+        ask: AskTokens,
+        *,
+        follow: Follow | None = None,
+        distinct: bool = False,
     ) -> tuple[Group, list[Encoded]]:
         """Make an item's group, or wait for it where it is already being made.
 
@@ -156,14 +158,16 @@ class Session:
         Args:
             item: from `next_item`.
             ask: one LLM call.
-            distinct: whether equal answers are refused before a clip is made.
+            follow: the next answer of one conversation; needed where there are several turns.
+            distinct: whether equal answers are refused before a clip is made; not with several
+                turns, for the next answers may differ.
 
         Raises:
             EqualAnswers: with `distinct`, when all answers ask for the same clip.
             StoreError: the group could not be recorded.
         """
         if "collecting" not in item:
-            item["collecting"] = asyncio.create_task(self._collect(item, ask, distinct))
+            item["collecting"] = asyncio.create_task(self._make(item, ask, follow, distinct))
             item["collecting"].add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
             return await asyncio.shield(item["collecting"])
@@ -171,6 +175,23 @@ class Session:
             task = item["collecting"]
             if task.done() and (task.cancelled() or task.exception() is not None):
                 item.pop("collecting", None)
+
+    async def _make(
+        self, item: Item, ask: AskTokens, follow: Follow | None, distinct: bool
+    ) -> tuple[Group, list[Encoded]]:
+        if self.config.episode is None:
+            group, encoded = await self._collect(item, ask, distinct)
+        else:
+            if "conversations" not in item:
+                item["conversations"] = Conversations(
+                    item["target"], item["index"], self.studio, self.config.episode
+                )
+            held: Conversations = item["conversations"]
+            group, encoded = await held.run(lambda told, n: ask(told, n, item["index"]), follow)
+        self.done.add(item["index"])
+        if self.curriculum is not None:
+            self.curriculum.saw(group.rollouts)
+        return group, encoded
 
     async def _collect(
         self, item: Item, ask: AskTokens, distinct: bool
@@ -186,20 +207,21 @@ class Session:
             return completions
 
         group = await collect_group(item["target"], item["index"], answers, self.studio)
-        self.done.add(item["index"])
-        if self.curriculum is not None:
-            self.curriculum.saw(group.rollouts)
         return group, [answer.encoded for answer in item["answers"]]
 
-    async def evaluate(self, count: int, ask: AskTokens, at_once: int = 8) -> list[Group]:
+    async def evaluate(
+        self, count: int, ask: AskTokens, at_once: int = 8, *, follow: Follow | None = None
+    ) -> list[Group]:
         """Make one unrecorded rollout for each of the first `count` held-out targets.
 
-        The seeds depend on the run seed and the target only, so that evaluations can be compared.
+        With several turns it is one conversation. The seeds depend on the run seed and the target
+        only, so that evaluations can be compared.
 
         Args:
             count: how many targets, dealt over the categories.
             ask: one LLM call.
             at_once: how many are asked for at the same time.
+            follow: the next answer of one conversation; needed where there are several turns.
         """
         config, gate = self.config, asyncio.Semaphore(at_once)
         pool = target_pool(config.targets_file, "eval", config.categories, config.run_seed)
@@ -210,7 +232,10 @@ class Session:
                 return [answer.completion for answer in await ask(messages, n, index)]
 
             async with gate:
-                return await collect_group(target, index, answers, studio)
+                if config.episode is None:
+                    return await collect_group(target, index, answers, studio)
+                held = Conversations(target, index, studio, config.episode)
+                return (await held.run(lambda told, n: ask(told, n, index), follow))[0]
 
         tasks = [
             asyncio.create_task(one(index, target)) for index, target in enumerate(pool[:count])
@@ -260,6 +285,7 @@ class Session:
         return {
             **{name: getattr(self.config, name) for name in names},
             **self.config.fixed,
+            **({"episode": asdict(self.config.episode)} if self.config.episode else {}),
             **({"curriculum": asdict(self.config.curriculum)} if self.config.curriculum else {}),
             "targets_sha256": hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest(),
             "weights_sha256": self.studio.backend.weights_sha256,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from audioforge.reward_functions import CombinedReward, RewardConfig
 from audioforge.rollouts.curriculum import CurriculumConfig
+from audioforge.rollouts.episode import EpisodeConfig
 from audioforge.rollouts.launch import FOLDERS
 from audioforge.rollouts.session import SessionConfig
 
@@ -60,6 +61,15 @@ class EnvSettings(BaseModel):
     )
     categories: str = Field(
         default="", description="Comma-separated, such as drums,sfx; empty for all"
+    )
+    turns: int = Field(
+        default=1, ge=1, le=16, description="Answers of one conversation, a critic between them"
+    )
+    improvement_bonus: float = Field(
+        default=0.1, ge=0, le=1, description="Added per reward that the best turn is over the first"
+    )
+    stop_reward: float = Field(
+        default=0.95, gt=0, le=1, description="A turn worth this ends its conversation, 0 to 1"
     )
     curriculum: bool = Field(
         default=False, description="Choose targets by what was achieved, easy to hard"
@@ -161,6 +171,7 @@ class EnvSettings(BaseModel):
             policy=policy,
             groups=self.total_steps if command == "process" else None,
             record=command != "evaluate",
+            episode=self._episode_config() if self.turns > 1 else None,
             curriculum=self._curriculum_config() if command != "evaluate" else None,
             fixed={**drawn, "reward": told},
         )
@@ -169,3 +180,6 @@ class EnvSettings(BaseModel):
         names = ("success", "threshold", "window", "share")
         told = {name: getattr(self, f"curriculum_{name}") for name in names}
         return CurriculumConfig(**told) if self.curriculum else None
+
+    def _episode_config(self) -> EpisodeConfig:
+        return EpisodeConfig(self.turns, self.improvement_bonus, self.stop_reward)
