@@ -48,7 +48,9 @@ def told_env(url, targets, out, **settings):
     server = APIServerConfig(
         model_name="tiny-policy", base_url=url, api_key="x", health_check=False, server_type="vllm"
     )
-    return AudioForgeEnv(config, [server])
+    env = AudioForgeEnv(config, [server])
+    env.asker.settled = env.asker.settled._replace(embedded=True)  # it is: questions have seeds
+    return env
 
 
 def collected(env):
