@@ -184,11 +184,11 @@ def main() -> None:
     """Measure and report."""
     benchmark = Benchmark(__doc__)
     benchmark.parser.add_argument("--model", default="tiny-stable-audio")
-    benchmark.parser.add_argument("--targets", type=int, default=40)
+    benchmark.parser.add_argument("--targets", type=int, default=24)
     given = benchmark.options()
     torch.set_num_threads(1)
     arms = Arms(given.model)
-    targets = deal(curated("eval"), SEED)[: 3 if given.quick else given.targets]
+    targets = deal(curated("eval"), SEED)[: 2 if given.quick else given.targets]
     played = [
         asyncio.run(arms.play(target, index))
         for index, target in enumerate(track(targets, "targets"))

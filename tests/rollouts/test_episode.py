@@ -196,7 +196,7 @@ def test_all_turns_are_recorded_replayed_and_shown_in_order(target, tmp_path):
         store.start({"groups": 1}, {"versions": {}})
         group, _, _ = play(target, script, store=store)
     ((*lines,),) = RunStore(tmp_path / "run").groups()
-    assert tuple(lines) == group.rollouts
+    assert [r.to_json() for r in lines] == [r.to_json() for r in group.rollouts]
     assert [(r.index, r.member, r.turn) for r in lines] == [
         (0, 0, 1),
         (1, 1, 1),
