@@ -8,7 +8,7 @@ import pytest
 
 from audioforge.data import targets as target_sources
 from audioforge.data.brief import Brief
-from audioforge.generation.request import GenerationRequest
+from audioforge.generation.request import Clip, GenerationRequest
 from audioforge.generation.synth_backend import SynthBackend
 from audioforge.reward_functions import CombinedReward
 from audioforge.reward_functions.score import CheckOutcome, RewardReport, Score, unscored
@@ -20,9 +20,13 @@ from audioforge.rollouts.record import Origin, Rollout
 TARGET = target_sources.sample(0, 0).to_json()
 
 
-def judged(report=None, reward=0.4, steps=8, **fields):
+def judged(report=None, reward: float | None = 0.4, steps=8, **fields):
     request = GenerationRequest("warm pad", 1.0, 1, steps=steps)
-    told = {"request": request, "action": AudioAction(prompt="warm pad")} if report else {}
+    told = (
+        {"request": request, "action": AudioAction.model_validate({"prompt": "warm pad"})}
+        if report
+        else {}
+    )
     told |= {"id": "g0-r0", "group": 0, "index": 0, "group_size": 1, "target": TARGET}
     told |= {"messages": (), "text": "", "finish_reason": "stop", "timings": {}, "seeds": {}}
     told |= {"origin": Origin("p", "m", "w"), "report": report, "reward": reward}
@@ -127,6 +131,7 @@ def test_on_real_sound_the_words_name_what_is_really_wrong():
     brief = Brief("drums", family="techno", bpm=140, seconds=2.0)
     backend = SynthBackend()
     (clip,) = backend.generate([GenerationRequest("warm pad", 2.0, 3)])
+    assert isinstance(clip, Clip)
     found = CombinedReward().judge([clip.audio], brief)[0]
     message = critic_message(judged(found, reward=float(found.total)), 8)
     assert 'say "140 bpm" in the prompt' in message

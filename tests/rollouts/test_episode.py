@@ -185,7 +185,7 @@ def test_after_an_error_of_the_language_model_only_what_is_missing_is_asked_agai
 def test_a_member_keeps_its_seed_so_that_asking_again_is_no_second_draw(target):
     script = [[said(0.2), said(0.3), said(0.4)], [said(0.5), said(0.6), said(0.7)]]
     group, _, _ = play(target, script)
-    seeds = [{turn.request.seed for turn in episode.rollouts} for episode in group.episodes]
+    seeds = [{turn.seeds["clip"] for turn in episode.rollouts} for episode in group.episodes]
     assert [len(one) for one in seeds] == [1, 1]
     assert seeds[0] != seeds[1]
 
