@@ -30,9 +30,10 @@ from audioforge.policy.embedded import EMBEDDED_MODEL, embedded_policy
 from audioforge.reward_functions.score import RewardReport
 from audioforge.rollouts import launch
 from audioforge.rollouts.backoff import Backoff
+from audioforge.rollouts.episode import trained
 from audioforge.rollouts.errors import RunError
 from audioforge.rollouts.messages import messages_for
-from audioforge.rollouts.metrics import group_metrics, kind_of, observe, rows
+from audioforge.rollouts.metrics import curriculum_metrics, group_metrics, kind_of, observe, rows
 from audioforge.rollouts.outgoing import Encoded, Limits, outgoing_group
 from audioforge.rollouts.parser import Parsed, parse_action
 from audioforge.rollouts.progress import RunProgress
@@ -116,7 +117,10 @@ class AudioForgeEnv(BaseEnv):
     async def process_batch(self, item: Item) -> tuple[Group, list[Encoded]]:
         """Ask, make clips, judge and record; a cancelled item resumes where it was."""
         return await self.session.collect(
-            item, self.asker.ask, distinct=self.config.ensure_scores_are_not_same
+            item,
+            self.asker.ask,
+            follow=self.asker.follow,
+            distinct=self.config.ensure_scores_are_not_same,
         )
 
     def score_response(self, audio: Audio, item: Item) -> RewardReport:
@@ -147,15 +151,19 @@ class AudioForgeEnv(BaseEnv):
             return self._failed(group.rollouts[-1].reason)
         self.backoff.succeeded()
         size, distinct = self.config.group_size, self.config.ensure_scores_are_not_same
-        outgoing = outgoing_group(group, encoded, Limits(size, self.asker.max_tokens, distinct))
+        outgoing = outgoing_group(
+            trained(group), encoded, Limits(size, self.asker.max_tokens, distinct)
+        )
         return (outgoing.payload, []) if outgoing.payload else self._withheld(outgoing.reason)
 
     async def evaluate(self, *args: Any, **kwargs: Any) -> None:
         """Make one clip for each of `eval_targets` held-out targets; write means by category."""
         config, started = self.config, time.time()
         ask = functools.partial(self.asker.ask, split="eval")
+        follow = functools.partial(self.asker.follow, split="eval")
+        most, at_once = config.eval_targets, config.max_eval_workers
         try:
-            groups = await self.session.evaluate(config.eval_targets, ask, config.max_eval_workers)
+            groups = await self.session.evaluate(most, ask, at_once, follow=follow)
         except EndpointError as error:
             if self.command == "evaluate":
                 raise
@@ -202,7 +210,7 @@ class AudioForgeEnv(BaseEnv):
 
     async def wandb_log(self, wandb_metrics: dict[str, Any] | None = None) -> None:
         """Log Atropos' own metrics with ours, to metrics.jsonl and, where it works, to W&B."""
-        metrics = dict(wandb_metrics or {})
+        metrics = dict(wandb_metrics or {}) | curriculum_metrics(self.session.curriculum)
         await super().wandb_log(metrics)
         for place, server in enumerate(self.server.servers):
             await server.wandb_metrics(metrics, f"server_{place}")  # type: ignore[union-attr]
@@ -238,12 +246,14 @@ class AudioForgeEnv(BaseEnv):
 
     def save_checkpoint(self, step: int, data: dict[str, Any] | None = None) -> None:
         """Save how far the targets have been given out; finished groups are in the run folder."""
-        super().save_checkpoint(step, {"next_index": self.session.next_index} | (data or {}))
+        super().save_checkpoint(step, self.session.checkpoint() | (data or {}))
 
     def load_checkpoint(self) -> None:
         """Go on with the targets where the checkpoint was."""
         super().load_checkpoint()
-        self.session.next_index = max(self.session.next_index, getattr(self, "next_index", 0))
+        self.session.restore(
+            {name: getattr(self, name, None) for name in self.session.checkpoint()}
+        )
 
     async def env_manager(self) -> None:
         """Serve a trainer."""

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from audioforge.policy.client import AskSettings, EndpointError, endpoint
 from audioforge.policy.embedded import EMBEDDED_FOLDER, EMBEDDED_MODEL
+from audioforge.policy.following import following_ids, gone_on, told_again
 from audioforge.rollouts.collect import Completion
+from audioforge.rollouts.episode import Talk
 from audioforge.rollouts.errors import RunError
 from audioforge.rollouts.launch import NO_KEYS, cause, one_line
 from audioforge.rollouts.outgoing import Encoded, encode_answer
@@ -152,6 +155,11 @@ class Asker:
         room = self._room(messages)
         if self.tells_tokens:
             return await self._told(messages, n, room, index, split)
+        return await self._asked(messages, n, index, room)
+
+    async def _asked(
+        self, messages: list[dict[str, str]], n: int, index: int, room: int
+    ) -> list[Answer]:
         server = self.settled.servers[index % len(self.settled.servers)]
         settings = AskSettings(self.settings.temperature, max_tokens=room, seed=self.settings.seed)
         answers = await endpoint(server.base_url, server.model_name, self.api_key_env, settings)(
@@ -162,14 +170,7 @@ class Asker:
     async def _told(
         self, messages: list[dict[str, str]], n: int, room: int, index: int, split: str
     ) -> list[Answer]:
-        from tenacity import RetryError
-
-        own = (
-            {"seed": clip_seed(self.settings.seed or 0, split, index, 0)}
-            if self.settled.embedded
-            else {}
-        )
-        try:
+        with self._explained():
             async with self.manager.managed_server(tokenizer=self.tokenizer) as managed:
                 said = await managed.chat_completion(
                     messages=messages,
@@ -177,14 +178,9 @@ class Asker:
                     max_tokens=room,
                     temperature=self.settings.temperature,
                     split=split,
-                    **own,
+                    **self._seed(split, index, 0),
                 )
                 nodes = managed.get_state()["nodes"]
-        except RetryError as error:
-            url = self.settled.servers[0].base_url
-            raise EndpointError(
-                f"{url}: the language model gave no tokens: {one_line(cause(error))}"
-            ) from error
         return [
             Answer(
                 Completion(choice.message.content or "", choice.finish_reason or "stop"),
@@ -192,6 +188,65 @@ class Asker:
             )
             for choice, node in zip(said.choices, nodes, strict=True)
         ]
+
+    async def follow(self, talk: Talk, split: str = "train") -> Answer | None:
+        """Ask for the next answer of one conversation.
+
+        Args:
+            talk: the conversation.
+            split: "train" or "eval".
+
+        Returns:
+            The answer, with the tokens of the whole conversation, or None: there is no room for one
+            in the model's context or under the trainer's limit.
+
+        Raises:
+            EndpointError: the model cannot be reached or refuses.
+        """
+        if not self.tells_tokens:
+            room = self._left(len(encode_answer(self.tokenizer, talk.messages, "").tokens))
+            if room < 1:
+                return None
+            (answer,) = await self._asked(talk.messages, 1, talk.group, room)
+            return answer._replace(encoded=told_again(talk.encoded, answer.encoded))
+        before = talk.encoded
+        between = following_ids(self.tokenizer, talk.messages, before.tokens[-1])
+        room = self._left(len(before.tokens) + len(between))
+        if room < 1:
+            return None
+        seed = self._seed(f"{split} turn {talk.turn}", talk.group, talk.member)
+        with self._explained():
+            async with self.manager.managed_server(tokenizer=self.tokenizer) as managed:
+                _, drawn, logprobs, reasons = await managed.server.tokens_and_logprobs_completion(
+                    input_ids=[*before.tokens, *between],
+                    n=1,
+                    max_tokens=room,
+                    temperature=self.settings.temperature,
+                    split=split,
+                    **seed,
+                )
+        text = self.tokenizer.decode(drawn[0], skip_special_tokens=True)
+        reason = reasons[0]["type"] if isinstance(reasons[0], dict) else reasons[0]
+        whole = gone_on(before, between, drawn[0], logprobs[0])
+        return Answer(Completion(text, reason or "stop"), whole)
+
+    def _seed(self, split: str, index: int, member: int) -> dict[str, int]:
+        """Return the seed of a question to the embedded policy; other servers get none."""
+        if not self.settled.embedded:
+            return {}
+        return {"seed": clip_seed(self.settings.seed or 0, split, index, member)}
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        from tenacity import RetryError
+
+        try:
+            yield
+        except RetryError as error:
+            url = self.settled.servers[0].base_url
+            raise EndpointError(
+                f"{url}: the language model gave no tokens: {one_line(cause(error))}"
+            ) from error
 
     def _room(self, messages: list[dict[str, str]]) -> int:
         """Return how many tokens an answer may have."""
@@ -205,3 +260,10 @@ class Asker:
                 f"{asked}; raise the trainer's limit"
             )
         return min(self.settings.max_tokens, room)
+
+    def _left(self, asked: int) -> int:
+        """Return how many tokens the next answer of a conversation may have, or less than 1."""
+        limits = [self.settings.max_tokens, self.tokenizer.model_max_length - asked]
+        if self.max_tokens is not None:
+            limits.append(self.max_tokens - asked - 2)
+        return min(limits)

@@ -5,6 +5,9 @@ messages     what the language model is asked
 parser       its answer, read: any text gives an action or says why not; repairs.py has the rules
 collect      collect_group: one target, n answers, one batch of clips, one judgement
 cost         what a clip took, and how much of its reward is charged for it
+drafts       its stages: equal requests found, clips made, clips judged
+episode      several turns: propose, hear the critic, revise
+critic       a report as a short message the language model can act on
 studio       what a group is collected with: backend, reward, store, memory; Ask and Completion
 guarded      the two calls that may break, and the gate every report passes
 record       Rollout and Group: one JSON line, everything needed to make it again
@@ -20,6 +23,7 @@ errors       what the person at the keyboard has to act on
 For training environments, framework-free too:
 session      the items of an environment's run, resumable; settings.py: what a user can set
 pool         which targets, in which order
+curriculum   which difficulty next, so that the policy succeeds at a wanted rate
 outgoing     the gate every group leaves through
 metrics      what is logged of groups
 backoff      patience with failing services

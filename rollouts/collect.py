@@ -12,55 +12,25 @@ recorded, counted and dropped (reward None). A group that is cancelled leaves no
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioforge.generation.engine import Outcome, Overloaded
-from audioforge.generation.request import Clip, GenerationRequest
-from audioforge.reward_functions.score import RewardReport
 from audioforge.rollouts.action import compile_action, restricted
 from audioforge.rollouts.cost import Charged, charged
-from audioforge.rollouts.guarded import Broken, judge_clips
+from audioforge.rollouts.drafts import Draft, Said, find_identical, generate, judge
 from audioforge.rollouts.messages import messages_for
 from audioforge.rollouts.parser import Parsed, parse_action
-from audioforge.rollouts.record import (
-    Group,
-    Rollout,
-    StoredClip,
-    clip_seed,
-    rollout_id,
-    short_key,
-)
-from audioforge.rollouts.store import described
+from audioforge.rollouts.record import Group, Rollout, clip_seed, rollout_id
 from audioforge.rollouts.studio import Ask, Completion, Judge, Studio
 
 if TYPE_CHECKING:
     from audioforge.data.targets import Target
 
-__all__ = ["Ask", "Completion", "Judge", "Studio", "collect_group"]
-
-
-@dataclass
-class _Draft:
-    """A rollout in the making."""
-
-    completion: Completion
-    parsed: Parsed
-    request: GenerationRequest | None = None
-    notes: tuple[str, ...] = ()
-    first: int | None = None
-    """Index of the first draft with the same request; its own when it is the first."""
-    attempt: int = 1
-    batch: tuple[str, ...] = ()
-    clip: Clip | None = None
-    stored: StoredClip | None = None
-    report: RewardReport | None = None
-    broken: str = ""
+__all__ = ["Ask", "Clock", "Completion", "Judge", "Making", "Said", "Studio", "collect_group"]
 
 
 async def collect_group(target: Target, index: int, ask: Ask, studio: Studio) -> Group:
@@ -78,155 +48,113 @@ async def collect_group(target: Target, index: int, ask: Ask, studio: Studio) ->
     Raises:
         StoreError: the group could not be recorded.
     """
-    clock = _Clock()
+    clock = Clock()
     messages = messages_for(target, studio.backend.capabilities)
     completions = list(await ask(messages, studio.group_size))[: studio.group_size]
     clock.lap("ask")
-    drafts = [
-        _draft(target, index, place, completions, studio) for place in range(studio.group_size)
-    ]
-    _find_identical(drafts)
-    await _generate(drafts, studio)
-    clock.lap("generate")
-    vectors = await _judge(drafts, target, studio)
-    clock.lap("judge")
-    rollouts = tuple(
-        _rollout(draft, place, _Setting(target, index, messages, clock.laps, studio))
-        for place, draft in enumerate(drafts)
-    )
-    if studio.store is not None:
-        studio.store.append(rollouts)
-    studio.memory.extend(vectors)
-    return Group(
-        target=target,
-        index=index,
-        messages=messages,
-        rollouts=rollouts,
-        timings=dict(clock.laps),
-        drops=_counts(rollouts),
-        audios=tuple(draft.clip.audio if draft.clip else None for draft in drafts),
-    )
+    missing = [None] * (studio.group_size - len(completions))
+    making = Making(target, index, studio)
+    await making.turn([Said(messages, one) for one in (*completions, *missing)], clock)
+    return making.finish()
 
 
-def _draft(
-    target: Target, group: int, place: int, completions: list[Completion], studio: Studio
-) -> _Draft:
-    if place >= len(completions):
-        missing = f"the language model gave {len(completions)} of {studio.group_size} answers"
-        return _Draft(Completion("", "missing"), Parsed(None, ()), broken=missing)
-    draft = _Draft(completions[place], parse_action(completions[place].text))
-    if draft.parsed.action is not None:
-        kept, aside = restricted(draft.parsed.action, studio.decides, target.baseline_prompt)
-        draft.request, notes = compile_action(
-            kept,
-            studio.backend.capabilities,
-            seconds=target.brief.seconds,
-            seed=clip_seed(studio.run_seed, target.id, group, 0 if studio.common_seed else place),
-        )
-        draft.notes = aside + notes
-    return draft
-
-
-def _find_identical(drafts: list[_Draft]) -> None:
-    """Give equal requests the seed of the first of them."""
-    first: dict[str, int] = {}
-    for place, draft in enumerate(drafts):
-        if draft.request is None:
-            continue
-        draft.first = first.setdefault(replace(draft.request, seed=0).key, place)
-        original = drafts[draft.first].request
-        if original is not None:
-            draft.request = replace(draft.request, seed=original.seed)
-
-
-async def _generate(drafts: list[_Draft], studio: Studio) -> None:
-    """Make each distinct request once, store its sound, and share it."""
-    places = [place for place, draft in enumerate(drafts) if draft.first == place]
-    requests = [draft.request for place in places if (draft := drafts[place]).request is not None]
-    if requests:
-        whole = tuple(map(short_key, requests))
-        for place, outcome in zip(places, await _made(requests, studio), strict=True):
-            draft = drafts[place]
-            draft.attempt = outcome.attempt
-            if isinstance(outcome.made, Clip):
-                draft.clip = outcome.made
-                mates = tuple(map(short_key, outcome.batch))
-                draft.batch = () if mates == whole else mates
-                keep = described if studio.store is None else studio.store.keep
-                draft.stored = await asyncio.to_thread(keep, outcome.made.audio)
-            else:
-                draft.broken = f"no clip ({outcome.made.kind}): {outcome.made.message}"
-    for place, draft in enumerate(drafts):
-        if draft.first is not None and draft.first != place:
-            source = drafts[draft.first]
-            draft.clip, draft.stored, draft.broken = source.clip, source.stored, source.broken
-            draft.attempt, draft.batch = source.attempt, source.batch
-
-
-async def _made(requests: list[GenerationRequest], studio: Studio) -> list[Outcome]:
-    """Have the engine make requests, waiting where its queue is full."""
-    while True:
-        try:
-            return await studio.engine.outcomes(requests, apart=studio.apart)
-        except Overloaded as full:
-            await asyncio.sleep(full.retry_after)
-
-
-async def _judge(drafts: list[_Draft], target: Target, studio: Studio) -> list[np.ndarray]:
-    """Judge all clips of the group at once; return the vectors to remember."""
-    judged = [draft for draft in drafts if draft.clip is not None]
-    if not judged:
-        return []
-    places = {id(draft): order for order, draft in enumerate(judged)}
-    duplicates = [places[id(drafts[draft.first or 0])] for draft in judged]
-    verdict = await asyncio.to_thread(
-        judge_clips,
-        studio.reward,
-        [draft.clip.audio for draft in judged if draft.clip is not None],
-        target,
-        tuple(studio.memory),
-        duplicates,
-    )
-    if isinstance(verdict, Broken):
-        for draft in judged:
-            draft.broken = verdict.reason
-        return []
-    for draft, report in zip(judged, verdict.reports, strict=True):
-        if isinstance(report, Broken):
-            draft.broken = report.reason
-        else:
-            draft.report = report
-    return verdict.vectors
-
-
-@dataclass(frozen=True)
-class _Setting:
-    """What the rollouts of one group share."""
+@dataclass
+class Making:
+    """A group in the making, one turn of answers after another."""
 
     target: Target
     index: int
-    messages: list[dict[str, str]]
-    laps: dict[str, float]
     studio: Studio
+    drafts: list[Draft] = field(default_factory=list)
+    rollouts: list[Rollout] = field(default_factory=list)
+    """Those of the turns so far; their `group_size` is right once the group is finished."""
+    vectors: list[np.ndarray] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+    """Seconds of each stage, over all turns."""
+
+    async def turn(self, answers: Sequence[Said], clock: Clock) -> list[Rollout]:
+        """Make and judge the answers of one turn, all clips in one batch; return its rollouts."""
+        start, turn = len(self.drafts), max((r.turn for r in self.rollouts), default=0) + 1
+        drafts = [*self.drafts]
+        given = sum(said.completion is not None for said in answers)
+        missing = f"the language model gave {given} of {len(answers)} answers"
+        drafts += [self._draft(said, start + i, missing) for i, said in enumerate(answers)]
+        find_identical(drafts)
+        await generate(drafts, start, self.studio)
+        clock.lap("generate")
+        vectors = await judge(drafts, start, self.target, self.studio)
+        clock.lap("judge")
+        made = [
+            _rollout(drafts[place], place, turn, clock.laps, self)
+            for place in range(start, len(drafts))
+        ]
+        self.drafts, self.rollouts = drafts, [*self.rollouts, *made]
+        self.vectors += vectors
+        for stage, seconds in clock.laps.items():
+            self.timings[stage] = self.timings.get(stage, 0.0) + seconds
+        return made
+
+    def finish(self) -> Group:
+        """Record the group and return it.
+
+        Raises:
+            StoreError: it could not be recorded.
+        """
+        whole = len(self.rollouts)
+        rollouts = tuple(replace(rollout, group_size=whole) for rollout in self.rollouts)
+        if self.studio.store is not None:
+            self.studio.store.append(rollouts)
+        self.studio.memory.extend(self.vectors)
+        return Group(
+            target=self.target,
+            index=self.index,
+            messages=list(self.drafts[0].said.messages),
+            rollouts=rollouts,
+            timings=self.timings,
+            drops=_counts(rollouts),
+            audios=tuple(draft.clip.audio if draft.clip else None for draft in self.drafts),
+        )
+
+    def _draft(self, said: Said, place: int, missing: str) -> Draft:
+        if said.completion is None:
+            return Draft(said, Completion("", "missing"), Parsed(None, ()), broken=missing)
+        draft = Draft(said, said.completion, parse_action(said.completion.text))
+        if draft.parsed.action is not None:
+            own, target = draft.parsed.action, self.target
+            kept, aside = restricted(own, self.studio.decides, target.baseline_prompt)
+            draft.request, notes = compile_action(
+                kept,
+                self.studio.backend.capabilities,
+                seconds=target.brief.seconds,
+                seed=self.seed(place if said.began is None else said.began),
+            )
+            draft.notes = aside + notes
+        return draft
+
+    def seed(self, member: int) -> int:
+        """Return the seed of a member's clips, the same in all its turns.
+
+        Only another action makes another sound: asking again is no second try with luck.
+        """
+        own = 0 if self.studio.common_seed else member
+        return clip_seed(self.studio.run_seed, self.target.id, self.index, own)
 
 
-def _rollout(draft: _Draft, place: int, setting: _Setting) -> Rollout:
-    studio, target = setting.studio, setting.target
+def _rollout(
+    draft: Draft, place: int, turn: int, laps: Mapping[str, float], making: Making
+) -> Rollout:
+    studio, began = making.studio, draft.said.began
     bill = _bill(draft, studio)
     reward, reason = (bill.reward, "") if bill else _verdict(draft)
-    seed = (
-        draft.request.seed
-        if draft.request
-        else clip_seed(studio.run_seed, target.id, setting.index, place)
-    )
+    seed = draft.request.seed if draft.request else making.seed(place if began is None else began)
     made_in = {"clip": draft.clip.seconds_taken} if draft.clip else {}
     return Rollout(
-        id=rollout_id(setting.index, place),
-        group=setting.index,
+        id=rollout_id(making.index, place),
+        group=making.index,
         index=place,
         group_size=studio.group_size,
-        target=target.to_json(),
-        messages=tuple(setting.messages),
+        target=making.target.to_json(),
+        messages=tuple(draft.said.messages),
         text=draft.completion.text,
         finish_reason=draft.completion.finish_reason,
         action=draft.parsed.action,
@@ -234,6 +162,8 @@ def _rollout(draft: _Draft, place: int, setting: _Setting) -> Rollout:
         notes=draft.notes,
         request=draft.request,
         duplicate_of=draft.first if draft.first != place else None,
+        turn=turn,
+        began=began,
         attempt=draft.attempt,
         batch=draft.batch,
         clip=draft.stored,
@@ -242,12 +172,12 @@ def _rollout(draft: _Draft, place: int, setting: _Setting) -> Rollout:
         reason=reason,
         cost=bill.cost if bill else None,
         seeds={"run": studio.run_seed, "clip": seed},
-        timings={**setting.laps, **made_in},
+        timings={**laps, **made_in},
         origin=studio.origin(),
     )
 
 
-def _bill(draft: _Draft, studio: Studio) -> Charged | None:
+def _bill(draft: Draft, studio: Studio) -> Charged | None:
     """Charge a judged clip what it cost."""
     if draft.broken or draft.report is None or draft.clip is None or draft.request is None:
         return None
@@ -255,7 +185,7 @@ def _bill(draft: _Draft, studio: Studio) -> Charged | None:
     return charged(float(draft.report.total), draft.request, wall, can, studio.cost)
 
 
-def _verdict(draft: _Draft) -> tuple[float | None, str]:
+def _verdict(draft: Draft) -> tuple[float | None, str]:
     """Return the verdict on an answer without a judged clip."""
     if draft.broken:
         return None, draft.broken
@@ -275,12 +205,15 @@ def _counts(rollouts: Sequence[Rollout]) -> dict[str, int]:
     }
 
 
-class _Clock:
+class Clock:
+    """Seconds of the stages of one turn."""
+
     def __init__(self) -> None:
         self.laps: dict[str, float] = {}
         self._last = time.perf_counter()
 
     def lap(self, name: str) -> None:
+        """End a stage."""
         now = time.perf_counter()
         self.laps[name] = now - self._last
         self._last = now

@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
+from audioforge.rollouts.curriculum import Curriculum
+from audioforge.rollouts.episode import episode_numbers
 from audioforge.rollouts.record import Group, Rollout
 from audioforge.utils.wandb_logger import Row, Window
 
@@ -21,12 +23,16 @@ def group_metrics(groups: Iterable[Group]) -> dict[str, float]:
     Keys: "reward", "reward/<category>", "part/<name>" in [0, 1]; "format_rate", the share of
     answers that could be parsed; "drop_rate", the share that was dropped; "cost/evaluations" and
     "cost/seconds" of the clips, and "cost/charge", what was taken off their rewards; "rollouts", a
-    count. A mean over nothing is left out.
+    count. With several turns these are over the answers of all turns, and "episode/reward",
+    "episode/first", "episode/best", "episode/improvement" and "episode/turns" over the
+    conversations. A mean over nothing is left out.
     """
     values: dict[str, list[float]] = defaultdict(list)
     for group in groups:
         for rollout in group.rollouts:
             _measure(rollout, group.target.category, values)
+        for name, number in episode_numbers(group):
+            values[name].append(number)
     told = {name: statistics.fmean(numbers) for name, numbers in sorted(values.items())}
     return told | {"rollouts": float(len(values["drop_rate"]))}
 
@@ -38,6 +44,8 @@ def observe(group: Group, window: Window) -> None:
         _measure(rollout, group.target.category, values)
         if rollout.outcome == "dropped":
             window.drops[kind_of(rollout.reason)] += 1
+    for name, number in episode_numbers(group):
+        values[name].append(number)
     for name, numbers in values.items():
         for number in numbers:
             window.add(name, number)
@@ -45,6 +53,12 @@ def observe(group: Group, window: Window) -> None:
         window.add(f"seconds/{stage}", seconds)
     for name, count in group.drops.items():
         window.add(f"count/{name}", float(count))
+
+
+def curriculum_metrics(curriculum: Curriculum | None) -> dict[str, float]:
+    """Return where a curriculum stands: "curriculum/position" and success and share by level."""
+    told = {} if curriculum is None else curriculum.numbers()
+    return {f"curriculum/{name}": number for name, number in told.items()}
 
 
 def rows(group: Group, folder: Path, most: int) -> list[Row]:

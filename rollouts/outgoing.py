@@ -110,7 +110,7 @@ def outgoing_group(group: Group, encoded: Sequence[Encoded], limits: Limits) -> 
         "masks": [sequence.masks for sequence in encoded],
         "scores": [mean if reward is None else float(reward) for reward in rewards],
         "messages": [
-            [*group.messages, {"role": "assistant", "content": rollout.text}]
+            [*map(dict, rollout.messages), {"role": "assistant", "content": rollout.text}]
             for rollout in group.rollouts
         ],
         "overrides": [_override(rollout) for rollout in group.rollouts],

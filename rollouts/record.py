@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from audioforge.generation.request import GenerationRequest
 from audioforge.reward_functions.score import CheckOutcome, RewardReport, Score
@@ -71,8 +71,9 @@ class Rollout:
     """Such as "g00003-r1", unique in its run."""
     group: int
     index: int
-    """Place in the group, from 0."""
+    """Place in the group, from 0; in a group with several turns, turn after turn."""
     group_size: int
+    """Rollouts of the group, those of all turns."""
     target: Mapping[str, Any]
     """The whole target, as its `to_json` gives it."""
     messages: tuple[Mapping[str, str], ...]
@@ -85,6 +86,10 @@ class Rollout:
     request: GenerationRequest | None = None
     duplicate_of: int | None = None
     """Index of the group's first rollout with this request, whose clip and reward it shares."""
+    turn: int = 1
+    """Of the conversation, from 1."""
+    began: int | None = None
+    """Index of the first turn of a later turn's conversation; None in the first."""
     attempt: int = 1
     """1, or more when passes it was in have failed before."""
     batch: tuple[str, ...] = ()
@@ -103,6 +108,11 @@ class Rollout:
     timings: Mapping[str, float]
     """Seconds: "ask", "generate", "judge" of the group, "clip" of this clip."""
     origin: Origin
+
+    @property
+    def member(self) -> int:
+        """Which conversation of the group it belongs to: the index of its first turn."""
+        return self.index if self.began is None else self.began
 
     @property
     def outcome(self) -> Literal["scored", "unparsable", "dropped"]:
@@ -129,6 +139,7 @@ class Rollout:
             "request": None if self.request is None else self.request.to_json(),
             "duplicate_of": self.duplicate_of,
             "attempt": self.attempt,
+            **({"turn": self.turn, "began": self.began} if self.turn > 1 else {}),
             **({"batch": list(self.batch)} if self.batch else {}),
             "clip": None if self.clip is None else asdict(self.clip),
             "report": None if self.report is None else self.report.to_json(),
@@ -159,6 +170,8 @@ class Rollout:
                 else AudioAction.model_validate(line["action"]),
                 issues=tuple(ParseIssue(**issue) for issue in line["issues"]),
                 notes=tuple(line["notes"]),
+                turn=int(line.get("turn", 1)),
+                began=line.get("began"),
                 batch=tuple(line.get("batch", ())),
                 cost=line.get("cost"),
                 request=None
@@ -178,9 +191,18 @@ _PLAIN_FIELDS = (
 )
 
 
+class Episode(NamedTuple):
+    """One conversation of a group."""
+
+    rollouts: tuple[Rollout, ...]
+    """Its turns, in order."""
+    reward: float | None
+    """Of the whole of it (`rollouts.episode`), or None: dropped."""
+
+
 @dataclass(frozen=True)
 class Group:
-    """The rollouts of one target, collected in one go."""
+    """The rollouts of one target, collected in one go; those of all turns, turn after turn."""
 
     target: Target
     index: int
@@ -192,6 +214,8 @@ class Group:
     """How many rollouts were "dropped", "unparsable" and "duplicate"."""
     audios: tuple[Audio | None, ...] = field(default=(), repr=False, compare=False)
     """The clips, one per rollout, None where there is none."""
+    episodes: tuple[Episode, ...] = ()
+    """The conversations, where there are several turns."""
 
     @property
     def rewards(self) -> tuple[float | None, ...]:

@@ -116,7 +116,12 @@ class _Passes:
 
     def clip(self, rollout: Rollout, group: Sequence[Rollout]) -> _Again:
         assert rollout.request is not None, "a rollout with a clip has a request"
-        distinct = [r.request for r in group if r.request is not None and r.duplicate_of is None]
+        made = rollout if rollout.duplicate_of is None else group[rollout.duplicate_of]
+        distinct = [
+            r.request
+            for r in group
+            if r.request is not None and r.duplicate_of is None and r.turn == made.turn
+        ]
         if rollout.batch:
             batch = [self._requests[key] for key in rollout.batch if key in self._requests]
         else:  # a second attempt whose mates are not told was made alone

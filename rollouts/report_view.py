@@ -45,6 +45,10 @@ class RolloutView:
 
     rollout: Rollout
     rank: int
+    turn: str
+    """Such as "turn 2 of 3"; empty where no answer of the group was revised."""
+    critic: str
+    """What the policy was told before a later turn; else empty."""
     original: str
     """Id of the rollout whose clip this one shares; empty when it has its own."""
     outcome: str
@@ -64,7 +68,7 @@ class RolloutView:
 
 @dataclass(frozen=True)
 class GroupView:
-    """One target and its rollouts, best first."""
+    """One target and its rollouts, best first; turns of one conversation follow each other."""
 
     index: int
     anchor: str
@@ -86,7 +90,7 @@ def group_view(group: Sequence[Rollout], media: Mapping[str, Media]) -> GroupVie
         media: sound and picture by sha256.
     """
     first = group[0]
-    ranked = sorted(group, key=lambda r: -1.0 if r.reward is None else r.reward, reverse=True)
+    ranked = sorted(group, key=lambda r: (-_best(r.member, group), r.member, r.turn))
     rewards = tuple(r.reward for r in group if r.reward is not None)
     return GroupView(
         index=first.group,
@@ -94,7 +98,9 @@ def group_view(group: Sequence[Rollout], media: Mapping[str, Media]) -> GroupVie
         target=first.target,
         asked=asked_words(first.target),
         messages=first.messages,
-        rollouts=tuple(_rollout_view(r, rank, media) for rank, r in enumerate(ranked, 1)),
+        rollouts=tuple(
+            _rollout_view(r, rank, _turn(r, group), media) for rank, r in enumerate(ranked, 1)
+        ),
         rewards=rewards,
         mean=figure(sum(rewards) / len(rewards)) if rewards else "\N{EN DASH}",
         best=figure(max(rewards)) if rewards else "\N{EN DASH}",
@@ -102,6 +108,17 @@ def group_view(group: Sequence[Rollout], media: Mapping[str, Media]) -> GroupVie
             (name, f"{seconds:.1f} s") for name, seconds in first.timings.items() if name != "clip"
         ),
     )
+
+
+def _best(member: int, group: Sequence[Rollout]) -> float:
+    """Return the best reward of a conversation; -1 where all of it was dropped."""
+    return max(-1.0 if r.reward is None else r.reward for r in group if r.member == member)
+
+
+def _turn(rollout: Rollout, group: Sequence[Rollout]) -> str:
+    last = max(r.turn for r in group if r.member == rollout.member)
+    revised = any(r.turn > 1 for r in group)
+    return f"turn {rollout.turn} of {last}" if revised else ""
 
 
 def asked_words(target: Mapping[str, Any]) -> tuple[str, ...]:
@@ -150,7 +167,9 @@ def title_words(name: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _rollout_view(rollout: Rollout, rank: int, media: Mapping[str, Media]) -> RolloutView:
+def _rollout_view(
+    rollout: Rollout, rank: int, turn: str, media: Mapping[str, Media]
+) -> RolloutView:
     report = rollout.report
     checks = report.checks if report else ()
     shares_clip = rollout.duplicate_of is not None or rollout.clip is None
@@ -158,6 +177,8 @@ def _rollout_view(rollout: Rollout, rank: int, media: Mapping[str, Media]) -> Ro
     return RolloutView(
         rollout=rollout,
         rank=rank,
+        turn=turn,
+        critic=_shortened(rollout.messages[-1]["content"]) if rollout.turn > 1 else "",
         original=""
         if rollout.duplicate_of is None
         else rollout_id(rollout.group, rollout.duplicate_of),

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from audioforge.data.targets import Target
 from audioforge.generation.engine_settings import EngineSettings
@@ -23,22 +23,18 @@ from audioforge.generation.registry import load_engine
 from audioforge.rollouts.action import Decides
 from audioforge.rollouts.collect import Completion, Judge, Studio, collect_group
 from audioforge.rollouts.cost import FREE, CostWeights
+from audioforge.rollouts.curriculum import Curriculum, CurriculumConfig
+from audioforge.rollouts.episode import Conversations, EpisodeConfig, Follow
 from audioforge.rollouts.outgoing import Encoded
 from audioforge.rollouts.parser import parse_action
 from audioforge.rollouts.pool import target_pool
 from audioforge.rollouts.record import Group, versions
 from audioforge.rollouts.store import RunStore
-from audioforge.rollouts.studio import recall
+from audioforge.rollouts.studio import Answer, recall
 
 Item = dict[str, Any]
-"""One group to be made: "index" and "target"; then "answers", and "collecting", its task."""
-
-
-class Answer(NamedTuple):
-    """One answer of a language model, as text and as tokens."""
-
-    completion: Completion
-    encoded: Encoded
+"""One group to be made: "index" and "target"; then "answers" or, with several turns,
+"conversations", and "collecting", its task."""
 
 
 AskTokens = Callable[[list[dict[str, str]], int, int], Awaitable[list[Answer]]]
@@ -74,13 +70,17 @@ class SessionConfig:
     groups: int | None = None
     """How many groups to make in all; None goes on without end."""
     cost: CostWeights = FREE
+    """What is charged for a clip; evaluations charge nothing."""
     common_seed: bool = False
     """Whether clips of a group start from the same noise."""
     decides: Decides = "both"
     """What of an action counts."""
-    """What is charged for a clip; evaluations charge nothing."""
     record: bool = True
     """Whether groups go to the run folder."""
+    episode: EpisodeConfig | None = None
+    """Several turns per answer; None is one, without a critic."""
+    curriculum: CurriculumConfig | None = None
+    """Chooses the targets by what was achieved; None asks them in the order of the pool."""
     fixed: Mapping[str, Any] = field(default_factory=dict)
     """What else must not change while a run goes on, plain types."""
 
@@ -122,6 +122,7 @@ class Session:
         self.done = self.store.start(self._unchanging(), facts) if self.store else set()
         if self.store and self.done:
             recall(self.studio, self.store)
+        self.curriculum = self._curriculum()
         self.next_index = 0
         self.again: deque[Item] = deque()
 
@@ -132,7 +133,12 @@ class Session:
         return None if planned is None else sum(index not in self.done for index in range(planned))
 
     def target_at(self, index: int) -> Target:
-        """Return the target of a group; the pool starts over when it is used up."""
+        """Return the target of a group; the pool starts over when it is used up.
+
+        A curriculum decides when the group is given out; then its record says which it was.
+        """
+        if self.curriculum is not None:
+            return self.curriculum.choose(index)
         return self.pool[index % len(self.pool)]
 
     def next_item(self) -> Item | None:
@@ -148,7 +154,12 @@ class Session:
         return {"index": index, "target": self.target_at(index)}
 
     async def collect(
-        self, item: Item, ask: AskTokens, *, distinct: bool = False
+        self,
+        item: Item,
+        ask: AskTokens,
+        *,
+        follow: Follow | None = None,
+        distinct: bool = False,
     ) -> tuple[Group, list[Encoded]]:
         """Make an item's group, or wait for it where it is already being made.
 
@@ -158,14 +169,16 @@ class Session:
         Args:
             item: from `next_item`.
             ask: one LLM call.
-            distinct: whether equal answers are refused before a clip is made.
+            follow: the next answer of one conversation; needed where there are several turns.
+            distinct: whether equal answers are refused before a clip is made; not with several
+                turns, for the next answers may differ.
 
         Raises:
             EqualAnswers: with `distinct`, when all answers ask for the same clip.
             StoreError: the group could not be recorded.
         """
         if "collecting" not in item:
-            item["collecting"] = asyncio.create_task(self._collect(item, ask, distinct))
+            item["collecting"] = asyncio.create_task(self._make(item, ask, follow, distinct))
             item["collecting"].add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
             return await asyncio.shield(item["collecting"])
@@ -173,6 +186,23 @@ class Session:
             task = item["collecting"]
             if task.done() and (task.cancelled() or task.exception() is not None):
                 item.pop("collecting", None)
+
+    async def _make(
+        self, item: Item, ask: AskTokens, follow: Follow | None, distinct: bool
+    ) -> tuple[Group, list[Encoded]]:
+        if self.config.episode is None:
+            group, encoded = await self._collect(item, ask, distinct)
+        else:
+            if "conversations" not in item:
+                item["conversations"] = Conversations(
+                    item["target"], item["index"], self.studio, self.config.episode
+                )
+            held: Conversations = item["conversations"]
+            group, encoded = await held.run(lambda told, n: ask(told, n, item["index"]), follow)
+        self.done.add(item["index"])
+        if self.curriculum is not None:
+            self.curriculum.saw(group.rollouts)
+        return group, encoded
 
     async def _collect(
         self, item: Item, ask: AskTokens, distinct: bool
@@ -182,23 +212,27 @@ class Session:
                 item["answers"] = await ask(messages, n, item["index"])
             completions = [answer.completion for answer in item["answers"]]
             if distinct and n > 1 and _equal(completions):
+                if self.curriculum is not None:
+                    self.curriculum.forget(item["index"])
                 raise EqualAnswers
             return completions
 
         group = await collect_group(item["target"], item["index"], answers, self.studio)
-        self.done.add(item["index"])
         return group, [answer.encoded for answer in item["answers"]]
 
-    async def evaluate(self, count: int, ask: AskTokens, at_once: int = 8) -> list[Group]:
+    async def evaluate(
+        self, count: int, ask: AskTokens, at_once: int = 8, *, follow: Follow | None = None
+    ) -> list[Group]:
         """Make one unrecorded rollout for each of the first `count` held-out targets.
 
-        The seeds depend on the run seed and the target only, and nothing is charged for cost, so
-        that evaluations can be compared.
+        With several turns it is one conversation. The seeds depend on the run seed and the target
+        only, and nothing is charged for cost, so that evaluations can be compared.
 
         Args:
             count: how many targets, dealt over the categories.
             ask: one LLM call.
             at_once: how many are asked for at the same time.
+            follow: the next answer of one conversation; needed where there are several turns.
         """
         config, gate = self.config, asyncio.Semaphore(at_once)
         pool = target_pool(config.targets_file, "eval", config.categories, config.run_seed)
@@ -211,7 +245,10 @@ class Session:
                 return [answer.completion for answer in await ask(messages, n, index)]
 
             async with gate:
-                return await collect_group(target, index, answers, studio)
+                if config.episode is None:
+                    return await collect_group(target, index, answers, studio)
+                held = Conversations(target, index, studio, config.episode)
+                return (await held.run(lambda told, n: ask(told, n, index), follow))[0]
 
         tasks = [
             asyncio.create_task(one(index, target)) for index, target in enumerate(pool[:count])
@@ -221,6 +258,18 @@ class Session:
         finally:
             for task in tasks:
                 task.cancel()
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps beside the run folder, plain types."""
+        curriculum = {} if self.curriculum is None else {"curriculum": self.curriculum.state()}
+        return {"next_index": self.next_index, **curriculum}
+
+    def restore(self, checkpoint: Mapping[str, Any]) -> None:
+        """Go on where a checkpoint was; what the run folder knows better stays."""
+        self.next_index = max(self.next_index, checkpoint.get("next_index") or 0)
+        if self.curriculum is not None and (state := checkpoint.get("curriculum")):
+            for index in self.curriculum.restore(state, self.done):
+                self.again.append({"index": index, "target": self.target_at(index)})
 
     def rewards(self) -> list[tuple[float | None, ...]]:
         """Return the rewards of the finished groups on disk."""
@@ -233,6 +282,15 @@ class Session:
         if self.store is not None:
             self.store.close()
 
+    def _curriculum(self) -> Curriculum | None:
+        """Build the curriculum and tell it the groups that are on disk, in their order."""
+        if self.config.curriculum is None:
+            return None
+        curriculum = Curriculum(self.pool, self.config.run_seed, self.config.curriculum)
+        for group in self.store.groups() if self.store else ():
+            curriculum.saw(group)
+        return curriculum
+
     def _unchanging(self) -> dict[str, Any]:
         """Return what must be the same when the run goes on; its length may grow."""
         told = json.dumps([target.to_json() for target in self.pool], sort_keys=True, default=str)
@@ -243,6 +301,8 @@ class Session:
             **({"cost": asdict(self.config.cost)} if self.config.cost.on else {}),
             **({"common_seed": True} if self.config.common_seed else {}),
             **({"decides": self.config.decides} if self.config.decides != "both" else {}),
+            **({"episode": asdict(self.config.episode)} if self.config.episode else {}),
+            **({"curriculum": asdict(self.config.curriculum)} if self.config.curriculum else {}),
             "targets_sha256": hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest(),
             "weights_sha256": self.studio.backend.weights_sha256,
         }

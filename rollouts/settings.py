@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from audioforge.reward_functions import CombinedReward, RewardConfig
 from audioforge.rollouts.action import Decides
 from audioforge.rollouts.cost import CostWeights
+from audioforge.rollouts.curriculum import CurriculumConfig
+from audioforge.rollouts.episode import EpisodeConfig
 from audioforge.rollouts.launch import FOLDERS
 from audioforge.rollouts.session import SessionConfig
 
@@ -65,6 +67,30 @@ class EnvSettings(BaseModel):
     )
     categories: str = Field(
         default="", description="Comma-separated, such as drums,sfx; empty for all"
+    )
+    turns: int = Field(
+        default=1, ge=1, le=16, description="Answers of one conversation, a critic between them"
+    )
+    improvement_bonus: float = Field(
+        default=0.1, ge=0, le=1, description="Added per reward that the best turn is over the first"
+    )
+    stop_reward: float = Field(
+        default=0.95, gt=0, le=1, description="A turn worth this ends its conversation, 0 to 1"
+    )
+    curriculum: bool = Field(
+        default=False, description="Choose targets by what was achieved, easy to hard"
+    )
+    curriculum_success: float = Field(
+        default=0.5, gt=0, lt=1, description="Wanted share of rollouts that succeed, 0 to 1"
+    )
+    curriculum_threshold: float = Field(
+        default=0.5, gt=0, le=1, description="Reward from which a rollout succeeds, 0 to 1"
+    )
+    curriculum_window: int = Field(
+        default=64, ge=1, le=4_096, description="Latest rollouts of a difficulty that count"
+    )
+    curriculum_share: float = Field(
+        default=0.1, gt=0, le=1 / 3, description="Least share of each difficulty, up to 1/3"
     )
     run_seed: int = Field(
         default=0, ge=0, description="Decides the order of targets and every clip's seed, 0 or more"
@@ -164,5 +190,15 @@ class EnvSettings(BaseModel):
             common_seed=self.common_seed,
             decides=self.decides,
             record=command != "evaluate",
+            episode=self._episode_config() if self.turns > 1 else None,
+            curriculum=self._curriculum_config() if command != "evaluate" else None,
             fixed={**drawn, "reward": told},
         )
+
+    def _curriculum_config(self) -> CurriculumConfig | None:
+        names = ("success", "threshold", "window", "share")
+        told = {name: getattr(self, f"curriculum_{name}") for name in names}
+        return CurriculumConfig(**told) if self.curriculum else None
+
+    def _episode_config(self) -> EpisodeConfig:
+        return EpisodeConfig(self.turns, self.improvement_bonus, self.stop_reward)

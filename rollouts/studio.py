@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from audioforge.generation.engine import Engine, EngineSettings
 from audioforge.reward_functions.score import RewardReport
 from audioforge.rollouts.action import Decides
 from audioforge.rollouts.cost import FREE, CostWeights
+from audioforge.rollouts.outgoing import Encoded
 from audioforge.rollouts.record import Origin, Rollout, versions
 from audioforge.rollouts.store import RunStore
 from audioforge.utils.audio_processing import Audio, read_audio
@@ -33,6 +34,14 @@ class Completion:
 
 Ask = Callable[[list[dict[str, str]], int], Awaitable[list[Completion]]]
 """One LLM call: (messages, n) gives n answers."""
+
+
+class Answer(NamedTuple):
+    """One answer of a language model, as text and as tokens."""
+
+    completion: Completion
+    encoded: Encoded
+    """The whole conversation, this answer last."""
 
 
 class Judge(Protocol):
