@@ -32,7 +32,7 @@ MAX_ANSWER, MAX_TOLD = 16_384, 65_536
 """Characters of an answer, and of an observation."""
 _PRINTABLE = "".join(map(chr, range(32, 127))) + "\n"
 
-Observation = dict[str, str]
+Observation = dict[str, Any]
 
 
 class AnyText(Text):
@@ -91,9 +91,8 @@ class AudioForgeEnv(gymnasium.Env[Observation, str]):
             raise ValueError(f'render_mode must be "rgb_array" or None, got {render_mode!r}')
         self.render_mode = render_mode
         self.desk = shared_desk(EnvSettings(**settings), "gymnasium")
-        self.observation_space = gymnasium.spaces.Dict(
-            {name: AnyText(MAX_TOLD) for name in ("description", "system", "user")}
-        )
+        texts: Any = {name: AnyText(MAX_TOLD) for name in ("description", "system", "user")}
+        self.observation_space = gymnasium.spaces.Dict(texts)
         self.action_space = AnswerText(self.desk)
         self._index = -1
         self.judged: Group | None = None

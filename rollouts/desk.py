@@ -5,7 +5,7 @@ It owns one event loop in one thread, so answers that are brought at the same ti
 by other event loops, share the engine's passes; those of one call always do. A Turn is one turn of
 one episode: a framework that revises brings another.
 
-Seeds come from (run seed, target, `index`), so the same answers with the same index sound the same.
+Seeds come from (run seed, target, number), so the same answers with the same number sound the same.
 Where a run folder is named, everything is recorded there too, under numbers of its own.
 """
 
@@ -39,7 +39,7 @@ class Turn(NamedTuple):
     target: Target
     answers: Sequence[str]
     """As the policy wrote them."""
-    index: int = 0
+    number: int = 0
     """Decides the seeds, with run seed and target; 0 or more."""
 
 
@@ -99,21 +99,21 @@ class Desk:
             lost has reward None; an answer without an action has 0.
 
         Raises:
-            ValueError: a turn without answers or with a negative index.
+            ValueError: a turn without answers or with a negative number.
             RuntimeError: the desk is closed.
         """
-        for _, answers, index in turns:
-            if not answers or index < 0:
+        for _, answers, number in turns:
+            if not answers or number < 0:
                 raise ValueError(
-                    f"a turn has answers and an index from 0, got {len(answers)} and {index}"
+                    f"a turn has answers and a number from 0, got {len(answers)} and {number}"
                 )
         if not self._end.alive:
             raise RuntimeError("the desk is closed")
         return asyncio.run_coroutine_threadsafe(self._all(list(turns)), self._loop)
 
-    def judge(self, target: Target, answers: Sequence[str], index: int = 0) -> Group:
+    def judge(self, target: Target, answers: Sequence[str], number: int = 0) -> Group:
         """Have the answers of one turn made and judged, and wait for it; see `submit`."""
-        (group,) = self.submit([Turn(target, answers, index)]).result()
+        (group,) = self.submit([Turn(target, answers, number)]).result()
         return group
 
     async def _all(self, turns: list[Turn]) -> list[Group]:
@@ -127,7 +127,7 @@ class Desk:
         memory = studio.memory if self._remember else deque(maxlen=0)
         group = await collect_group(
             turn.target,
-            turn.index,
+            turn.number,
             ask,
             replace(studio, store=self._clips, group_size=len(turn.answers), memory=memory),
         )

@@ -1,4 +1,4 @@
-"""The desk: answers share passes, seeds come from the index, records get their own numbers."""
+"""The desk: answers share passes, seeds come from a number, records get their own numbers."""
 
 import asyncio
 import gc
@@ -29,9 +29,9 @@ def shas(group):
     return [rollout.clip.sha256 for rollout in group.rollouts]
 
 
-def test_the_same_answers_with_the_same_index_sound_and_score_the_same(desk, say):
+def test_the_same_answers_with_the_same_number_sound_and_score_the_same(desk, say):
     target, answers = desk.target_at(0), [say(), say(prompt="rain ambience")]
-    first, again, other = (desk.judge(target, answers, index) for index in (7, 7, 8))
+    first, again, other = (desk.judge(target, answers, number) for number in (7, 7, 8))
     assert shas(first) == shas(again)
     assert first.rewards == again.rewards
     assert shas(first)[1] != shas(other)[1]
@@ -98,10 +98,10 @@ def test_those_who_ask_for_the_same_settings_share_a_desk_and_the_last_one_ends_
     assert threading.active_count() < before
 
 
-@pytest.mark.parametrize(("answers", "index"), [([], 0), (["x"], -1)])
-def test_nothing_to_do_is_refused(desk, answers, index):
-    with pytest.raises(ValueError, match="answers and an index from 0"):
-        desk.judge(desk.target_at(0), answers, index)
+@pytest.mark.parametrize(("answers", "number"), [([], 0), (["x"], -1)])
+def test_nothing_to_do_is_refused(desk, answers, number):
+    with pytest.raises(ValueError, match="answers and a number from 0"):
+        desk.judge(desk.target_at(0), answers, number)
 
 
 def test_a_closed_desk_says_so(say):
