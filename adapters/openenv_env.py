@@ -12,7 +12,8 @@ episode with reward None. The server has no authentication: it binds to the loop
 told otherwise. `openenv.yaml` beside this file is the manifest.
 """
 
-# pyright: reportMissingImports=false - it lives in an environment of its own
+# pyright: reportMissingImports=false
+# It lives in an environment of its own.
 
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ metrics, `trace.info["audioforge"]` says what became of the answer. Rollouts tha
 time share the generator's passes. Equal answers to one task sound the same: a task has one seed.
 """
 
-# pyright: reportMissingImports=false - it lives in an environment of its own
+# pyright: reportMissingImports=false
+# It lives in an environment of its own.
 
 from __future__ import annotations
 

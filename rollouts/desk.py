@@ -135,7 +135,7 @@ class Desk:
         if store is None:
             return group
         group = _numbered(group, next(self._numbers))
-        await asyncio.to_thread(store.append, group.rollouts)
+        store.append(group.rollouts)  # on the loop, as one group after another
         return group
 
     def close(self) -> None:

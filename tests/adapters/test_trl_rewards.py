@@ -79,6 +79,7 @@ def test_the_text_of_any_completion_is_found(completion, text):
     assert answer_text(completion) == text
 
 
+@pytest.mark.slow
 def test_a_grpo_step_learns_from_our_reward(short_targets, tmp_path):
     pytest.importorskip("trl", reason='pip install "audioforge[trl]"')
     from examples.trl_grpo import train

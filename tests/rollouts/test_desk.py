@@ -10,6 +10,7 @@ import pytest
 
 from audioforge.rollouts.desk import Desk, Turn, part_values, shared_desk, told
 from audioforge.rollouts.replay import replay
+from audioforge.rollouts.report import write_report
 from audioforge.rollouts.settings import EnvSettings
 from audioforge.rollouts.store import RunStore
 
@@ -83,6 +84,7 @@ def test_groups_are_recorded_once_each_under_their_own_numbers_and_replay(tmp_pa
     resumed.close()
     assert sorted(RunStore(tmp_path).done()) == [0, 1, 2]
     assert [again.same for again in replay(tmp_path)] == [True] * 3
+    assert write_report(tmp_path).stat().st_size > 10_000
 
 
 def test_those_who_ask_for_the_same_settings_share_a_desk_and_the_last_one_ends_it():
