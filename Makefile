@@ -6,7 +6,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed
 TESTABLE := .venv/.installed-dev
 
-.PHONY: demo test lint types install clean
+.PHONY: demo test test-openenv test-verifiers lint types install clean
 .DEFAULT_GOAL := demo
 
 $(INSTALLED): requirements.txt requirements-nodeps.txt pyproject.toml
@@ -36,5 +36,21 @@ types: $(TESTABLE)
 test: lint types
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadfile
 
+# Two adapters' frameworks conflict with our pins: each gets an environment over .venv.
+.venv-%/.installed: $(TESTABLE) requirements-%.txt
+	test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
+	$(PY) -c "import site; print('import site; site.addsitedir(%r)' % site.getsitepackages()[0])" \
+		> "$$(.venv-$*/bin/python -c 'import site; print(site.getsitepackages()[0])')/base.pth"
+	.venv-$*/bin/python -m pip install -q --disable-pip-version-check -r requirements-$*.txt
+	touch $@
+
+test-openenv: .venv-openenv/.installed
+	OMP_NUM_THREADS=1 .venv-openenv/bin/python -m pytest -q tests/adapters/test_openenv_env.py
+	PYTHONPATH=. OMP_NUM_THREADS=1 .venv-openenv/bin/python examples/openenv_sessions.py
+
+test-verifiers: .venv-verifiers/.installed
+	OMP_NUM_THREADS=1 .venv-verifiers/bin/python -m pytest -q tests/adapters/test_verifiers_taskset.py
+	PYTHONPATH=. OMP_NUM_THREADS=1 .venv-verifiers/bin/python examples/verifiers_eval.py
+
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .ruff_cache

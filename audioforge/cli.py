@@ -17,7 +17,15 @@ from rich.text import Text
 
 from audioforge.rollouts.launch import one_line, quiet_libraries
 
-from . import cli_generate, cli_models, cli_optimize, cli_score, cli_targets, doctor
+from . import (
+    cli_export,
+    cli_generate,
+    cli_models,
+    cli_optimize,
+    cli_score,
+    cli_targets,
+    doctor,
+)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, rich_markup_mode=None)
 targets_app = typer.Typer(no_args_is_help=True, help="The targets a policy is given.")
@@ -26,6 +34,7 @@ app.command("generate")(cli_generate.generate_command)
 app.command("score")(cli_score.score_command)
 app.command("compare")(cli_score.compare_command)
 app.command("optimize")(cli_optimize.optimize_command)
+app.command("export")(cli_export.export_command)
 _console = Console()
 _errors = Console(stderr=True)
 

@@ -3,9 +3,10 @@
     python -m audioforge.policy.server --model FOLDER --port 0
 
 Serves /v1/models, /v1/chat/completions, /v1/completions, /health and vLLM's /generate (token ids
-in, token ids and log-probabilities out), which Atropos' ManagedServer needs. Prints one line with
-its URL when it is ready. It has no authentication: it binds to the loopback address unless told
-otherwise. Prompts and answers are never logged.
+in, token ids and log-probabilities out), which Atropos' ManagedServer needs. A chat that asks for a
+stream gets its finished answer as server-sent events. Prints one line with its URL when it is
+ready. It has no authentication: it binds to the loopback address unless told otherwise. Prompts and
+answers are never logged.
 
 With `--weights-under FOLDER` a trainer may change the weights: POST /weights names a folder below
 that one and a version, which /health and `system_fingerprint` tell from then on.
@@ -27,7 +28,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from audioforge.policy import wire
@@ -101,11 +102,15 @@ def _add_answers(app: FastAPI, batcher: Batcher, name: str) -> None:
             raise UnknownModel(f"no model {model!r} here; this server has {name!r}")
 
     @app.post("/v1/chat/completions")
-    async def chat(request: Request, body: ChatBody) -> dict:
+    async def chat(request: Request, body: ChatBody) -> Any:
         check(body.model)
         prompt = llm.encode_chat([message.plain() for message in body.messages])
         found = await _answers(request, batcher, Question(prompt, body.sampling()))
-        return wire.chat_reply(llm, name, body, prompt, found)
+        reply = wire.chat_reply(llm, name, body, prompt, found)
+        if body.stream:
+            events = wire.chat_events(reply, body)
+            return StreamingResponse(iter(events), media_type="text/event-stream")
+        return reply
 
     @app.post("/v1/completions")
     async def complete(request: Request, body: CompletionBody) -> dict:

@@ -96,12 +96,20 @@ class Message(BaseModel):
         return {"role": self.role, "content": text}
 
 
+class StreamOptions(BaseModel):
+    """What a stream tells at its end."""
+
+    include_usage: bool | None = None
+
+
 class ChatBody(_Body):
     """POST /v1/chat/completions."""
 
     model: str | None = None
     messages: list[Message] = Field(min_length=1, max_length=256)
     logprobs: bool | None = None
+    stream: bool | None = Field(None, description="the finished answer as server-sent events")
+    stream_options: StreamOptions | None = None
 
 
 class CompletionBody(_Body):
@@ -166,6 +174,24 @@ def chat_reply(
         for index, answer in enumerate(answers)
     ]
     return _envelope("chat.completion", (model, llm.version), choices, prompt, answers)
+
+
+def chat_events(reply: dict, body: ChatBody) -> list[str]:
+    """Return a chat.completion as the server-sent events of a stream: whole answers, then ends."""
+    head = {name: reply[name] for name in ("id", "created", "model")}
+    head["object"] = "chat.completion.chunk"
+    said, ends = [], []
+    for choice in reply["choices"]:
+        told = {name: choice[name] for name in ("index", "logprobs")}
+        delta = {"role": "assistant", "content": choice["message"]["content"]}
+        said.append({**told, "delta": delta, "finish_reason": None})
+        ends.append(
+            {"index": choice["index"], "delta": {}, "finish_reason": choice["finish_reason"]}
+        )
+    chunks = [{**head, "choices": [choice]} for choice in [*said, *ends]]
+    if body.stream_options is not None and body.stream_options.include_usage:
+        chunks.append({**head, "choices": [], "usage": reply["usage"]})
+    return [*(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks), "data: [DONE]\n\n"]
 
 
 def completion_reply(

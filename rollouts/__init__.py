@@ -15,6 +15,7 @@ store        the run folder; survives kill -9 and a full disk
 run          run_rollouts: a whole run, resumable, with a progress bar (progress.py)
 replay       make the clips again and compare them byte for byte
 report       report.html (report_view: words, report_media: sound and picture, report_plots: SVG)
+export       a run's rollouts as SFT and DPO rows
 tables       small tables for the report and the README
 optimize     which settings of a generator are worth their cost: measure (the objective),
              measurements (kept on disk), recommend (which three are presets)
@@ -22,6 +23,7 @@ errors       what the person at the keyboard has to act on
 
 For training environments, framework-free too:
 session      the items of an environment's run, resumable; settings.py: what a user can set
+desk         answers in, judged rollouts out, from any thread: what adapters/ is made of
 pool         which targets, in which order
 curriculum   which difficulty next, so that the policy succeeds at a wanted rate
 outgoing     the gate every group leaves through

@@ -36,15 +36,21 @@ def mp3_bytes(audio: Audio) -> bytes:
 
 def spectrogram_bytes(audio: Audio) -> bytes:
     """Draw the mel spectrogram as WebP, low notes at the bottom, PICTURE_SIZE pixels."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(spectrogram_pixels(audio)).save(buffer, "WEBP", quality=70, method=4)
+    return buffer.getvalue()
+
+
+def spectrogram_pixels(audio: Audio) -> np.ndarray:
+    """Draw it as pixels, uint8 [height, width, 3]."""
     from matplotlib import colormaps
     from PIL import Image
 
     shade = np.clip(mel_db(audio) / _DEPTH_DB + 1.0, 0.0, 1.0)
     colours = (colormaps["magma"](shade[::-1])[..., :3] * 255).astype(np.uint8)
-    picture = Image.fromarray(colours).resize(PICTURE_SIZE, Image.Resampling.BILINEAR)
-    buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=70, method=4)
-    return buffer.getvalue()
+    return np.array(Image.fromarray(colours).resize(PICTURE_SIZE, Image.Resampling.BILINEAR))
 
 
 def top_hz(audio: Audio) -> float:

@@ -14,6 +14,7 @@ ROOMS = {
     "reward_functions": {"data", "utils"},
     "rollouts": {"data", "generation", "reward_functions", "utils"},
     "policy": {"data", "rollouts", "utils"},
+    "adapters": {"data", "rollouts", "utils"},
 }
 UTILS = {
     "__init__",
@@ -25,7 +26,10 @@ UTILS = {
     "parameter_optimizer",
     "wandb_logger",
 }
-HEAVY = {"torch", "transformers", "stable_audio_tools", "atroposlib", "wandb", "fastapi", "openai"}
+FRAMEWORKS = {"gymnasium", "trl", "openenv", "verifiers"}
+HEAVY = FRAMEWORKS | {
+    *("torch", "transformers", "stable_audio_tools", "atroposlib", "wandb", "fastapi", "openai"),
+}
 NOT_ROOMS = {"audioforge", "artifacts", "benchmarks", "configs", "docs", "examples", "tests"}
 
 
@@ -68,6 +72,11 @@ def test_a_room_imports_only_what_it_may(room):
 def test_only_the_environment_imports_atropos():
     for path in [p for room in ROOMS for p in modules(room)]:
         assert not any(n.split(".")[0] == "atroposlib" for n, _ in imports(path)), path
+
+
+def test_only_their_adapters_import_training_frameworks():
+    for path in [p for room in ROOMS if room != "adapters" for p in modules(room)]:
+        assert not FRAMEWORKS & {n.split(".")[0] for n, _ in imports(path)}, path
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -39,6 +39,23 @@ def test_the_openai_client_understands_chat_and_text_completions(small_server, s
     )
 
 
+def test_a_streamed_chat_is_the_same_answer_for_the_openai_client(small_server):
+    client = openai.OpenAI(base_url=f"{small_server}/v1", api_key="none")
+    asked = {"model": "small", "messages": MESSAGES, "n": 2, "max_tokens": 16, "seed": 4}
+    plain = client.chat.completions.create(**asked)
+    texts, ends, usage = ["", ""], [None, None], None
+    for chunk in client.chat.completions.create(
+        **asked, stream=True, stream_options={"include_usage": True}
+    ):
+        usage = chunk.usage or usage
+        for choice in chunk.choices:
+            texts[choice.index] += choice.delta.content or ""
+            ends[choice.index] = choice.finish_reason or ends[choice.index]
+    assert texts == [choice.message.content for choice in plain.choices]
+    assert ends == [choice.finish_reason for choice in plain.choices]
+    assert usage == plain.usage
+
+
 def test_the_same_seed_gives_the_same_texts_over_http(small_server):
     assert texts(chat(small_server, n=4)) == texts(chat(small_server, n=4))
     assert texts(chat(small_server, n=4)) != texts(chat(small_server, n=4, seed=2))
@@ -170,7 +187,7 @@ def test_a_failing_model_is_a_500_without_its_inner_words_and_the_server_lives_o
         ({"top_p": 0}, "top_p"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"seed": -5}, "seed"),
-        ({"stream": True}, "stream is not supported"),
+        ({"echo": True}, "echo is not supported"),
         ({"top_k": 5}, "top_k is not supported"),
         ({"stop": [""]}, "stop must be"),
     ],
@@ -180,6 +197,12 @@ def test_a_bad_field_is_a_400_that_names_it(small_server, fields, words):
     assert status == 400
     assert reply["error"]["type"] == "invalid_request_error"
     assert words in reply["error"]["message"]
+
+
+def test_a_stream_is_there_for_chats_only(small_server):
+    status, reply = call(f"{small_server}/v1/completions", {"prompt": "drum", "stream": True})
+    assert status == 400
+    assert "stream is not supported" in reply["error"]["message"]
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b'"text"', b"\xff\xfe", b'{"messages": NaN}'])
