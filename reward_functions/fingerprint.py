@@ -15,6 +15,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from scipy import fft as sp_fft
 
 from audioforge.utils.spectral_analysis import FRAME_HZ, Features, fast_length
 
@@ -54,15 +55,16 @@ def copy_similarity(clip: np.ndarray, original: np.ndarray) -> float:
     """Return the highest correlation of two fingerprints over shifts, speeds and direction."""
     if min(len(clip), len(original)) < 10:
         return 0.0
+    faster = {step: _at_speed(clip, step) for step in _SPEEDS}
+    size = fast_length(max(map(len, faster.values())) + len(original))
+    heard = sp_fft.rfft(original.T, size, axis=1)
     best = 0.0
-    for step in _SPEEDS:
-        faster = _at_speed(clip, step)
-        a, b = (
-            (faster[:, -step:], original[:, : original.shape[1] + step])
-            if step < 0
-            else (faster[:, : faster.shape[1] - step], original[:, step:])
-        )
-        best = max(best, _best_correlation(a, b), _best_correlation(a[::-1], b))
+    for step, mark in faster.items():
+        # Speed also moves the bands: those that fall off the edge are left out on both sides.
+        ours, theirs = slice(max(-step, 0), len(heard) - max(step, 0)), slice(max(step, 0), None)
+        theirs = slice(theirs.start, len(heard) + min(step, 0))
+        pair = _Pair(mark[:, ours], original[:, theirs], size)
+        best = max(best, pair.correlation(heard[theirs]))
     return best
 
 
@@ -77,23 +79,48 @@ def _at_speed(mark: np.ndarray, step: int) -> np.ndarray:
     return mark[left] * (1 - part) + mark[left + 1] * part
 
 
-def _best_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Normalised correlation over time shifts that overlap by at least 40 % of the shorter one."""
-    size = fast_length(len(a) + len(b))
-    product = np.fft.rfft(a, size, axis=0) * np.conj(np.fft.rfft(b, size, axis=0))
-    cross = np.fft.irfft(product.sum(1), size)
-    energy_a, energy_b = (a**2).sum(1, dtype=np.float64), (b**2).sum(1, dtype=np.float64)
-    shared = _overlaps(energy_a, np.ones(len(b)), size)
-    other = _overlaps(np.ones(len(a)), energy_b, size)
-    frames = _overlaps(np.ones(len(a)), np.ones(len(b)), size)
-    enough = frames >= _MIN_OVERLAP * min(len(a), len(b))
-    norm = (
-        np.sqrt(np.maximum(shared * other, 0))
-        + 1e-3 * np.sqrt(energy_a.sum() * energy_b.sum())
-        + 1e-9
-    )
-    return float(np.where(enough, cross / norm, 0).max())
+class _Pair:
+    """Two fingerprints of equal bands, shape [frames, bands], and the shifts of one another."""
+
+    def __init__(self, clip: np.ndarray, original: np.ndarray, size: int) -> None:
+        self.clip, self.size = clip, size
+        shifts = np.arange(size)
+        shifts[shifts >= len(clip)] -= size  # a circular correlation wraps around
+        first = np.maximum(shifts, 0)
+        last = np.minimum(len(clip), len(original) + shifts)
+        self.frames = np.maximum(last - first, 0)
+        self.enough = self.frames >= _MIN_OVERLAP * min(len(clip), len(original))
+        self._ends = first, first + self.frames
+        self._theirs = first - shifts, first - shifts + self.frames
+        self._own = (clip**2).sum(1, dtype=np.float64)
+        self._other = (original**2).sum(1, dtype=np.float64)
+
+    def correlation(self, heard: np.ndarray) -> float:
+        """Return the highest correlation, forwards or backwards, over shifts that overlap enough.
+
+        Args:
+            heard: spectra of the original's bands, shape [bands, size // 2 + 1].
+        """
+        spectra = sp_fft.rfft(self.clip.T, self.size, axis=1)
+        turned = np.exp(
+            -2j * np.pi * np.arange(spectra.shape[1]) * (len(self.clip) - 1) / self.size
+        )
+        other = np.conj(heard)
+        forwards = (spectra * other).sum(0)
+        backwards = (np.conj(spectra) * other).sum(0) * np.exp(turn * np.arange(spectra.shape[1]))
+        return max(
+            self._normalised(sp_fft.irfft(forwards, self.size), self._own),
+            self._normalised(sp_fft.irfft(backwards, self.size), self._own[::-1]),
+        )
+
+    def _normalised(self, cross: np.ndarray, own: np.ndarray) -> float:
+        """Divide by the energies of what overlaps."""
+        shared, other = _between(own, self._ends), _between(self._other, self._theirs)
+        floor = 1e-3 * np.sqrt(own.sum() * self._other.sum()) + 1e-9
+        return float(np.where(self.enough, cross / (np.sqrt(shared * other) + floor), 0).max())
 
 
-def _overlaps(a: np.ndarray, b: np.ndarray, size: int) -> np.ndarray:
-    return np.fft.irfft(np.fft.rfft(a, size) * np.conj(np.fft.rfft(b, size)), size)
+def _between(energy: np.ndarray, ends: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Sum energies from the first of `ends` up to the second, for every shift."""
+    total = np.concatenate([[0.0], np.cumsum(energy)])
+    return total[ends[1].clip(0, len(energy))] - total[ends[0].clip(0, len(energy))]
