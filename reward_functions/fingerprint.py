@@ -102,9 +102,7 @@ class _Pair:
             heard: spectra of the original's bands, shape [bands, size // 2 + 1].
         """
         spectra = sp_fft.rfft(self.clip.T, self.size, axis=1)
-        turned = np.exp(
-            -2j * np.pi * np.arange(spectra.shape[1]) * (len(self.clip) - 1) / self.size
-        )
+        turn = -2j * np.pi * (len(self.clip) - 1) / self.size
         other = np.conj(heard)
         forwards = (spectra * other).sum(0)
         backwards = (np.conj(spectra) * other).sum(0) * np.exp(turn * np.arange(spectra.shape[1]))
