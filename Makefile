@@ -6,7 +6,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed
 TESTABLE := .venv/.installed-dev
 
-.PHONY: demo test test-openenv test-verifiers lint types install clean
+.PHONY: demo learn learn-once test test-openenv test-verifiers lint types install clean
 .DEFAULT_GOAL := demo
 
 $(INSTALLED): requirements.txt requirements-nodeps.txt pyproject.toml
@@ -25,6 +25,13 @@ install: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(PY) audioforge_env.py process
+
+# Three trainings and their comparison with other ways to answer; an hour or more on two cores. Goes on where it stopped.
+learn: $(TESTABLE)
+	$(PY) benchmarks/learning.py --plot artifacts/learning/learning.png --page artifacts/learning/examples.html
+
+learn-once: $(INSTALLED)
+	$(PY) -m audioforge.policy.learn --out artifacts/learn -- --env.model synth --env.split procedural
 
 lint: $(TESTABLE)
 	.venv/bin/ruff format --check .

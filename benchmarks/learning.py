@@ -1,14 +1,17 @@
 """Does a language model learn here? GRPO through the real Atropos API, judged on held-out targets.
 
-    python benchmarks/learning.py [--quick] [--seeds 3] [--steps 40] [--out FILE]
+    python benchmarks/learning.py [--quick] [--seeds 3] [--out FILE] [--plot FILE]
 
-Each seed is one run of `policy.learn`: four processes, from the shipped policy. Then all answer the
-same held-out targets (half curated, half procedural), with the same clip seeds: the policy before
-and after, random actions, the targets' baseline prompts with recommended settings, with the curated
-presets and with settings found by `audioforge optimize`'s search on training targets, and an oracle
-that says all that is asked. Intervals are 95 % bootstraps over targets, and over seeds where there
-are some. The judge hears what no reward part measures; `alarm` is true when the reward rises and
-the judge falls. Everything is kept in `--work`: the same command goes on where it stopped.
+Each seed trains the shipped policy with `policy.learn`, four processes: on the teacher synthesiser,
+which does what a prompt says, so that what to say is learnt in minutes; then, where the second of
+`--steps` is not 0, on the diffusion model, with a charge for steps. All arms answer the same
+held-out targets (half curated, half procedural) through the diffusion model, with the same clip
+seeds: the policy before and after; its prompts with recommended settings, and its settings with
+baseline prompts; random actions; the targets' baseline prompts with recommended settings, with the
+curated presets and with settings found by `audioforge optimize`'s search on training targets; and
+an oracle that says all that is asked. Nothing is charged here. Intervals are 95 % bootstraps over
+targets and seeds. The judge hears what no reward part measures; `alarm` is true when the reward
+rises and the judge falls. Everything is kept in `--work`: the same command goes on.
 """
 
 from __future__ import annotations
@@ -24,25 +27,31 @@ import torch
 from _common import Benchmark
 from learning_arms import Arm, at_random, baseline, held_out, policy, preset, searched, told
 from learning_measures import Hall, Heard
+from learning_page import write_page
 from learning_plot import plot
 
 from audioforge.data.families import CATEGORIES
 from audioforge.policy.embedded import EMBEDDED_FOLDER
 from audioforge.policy.learn import Plan, learn
+from audioforge.rollouts.action import Decides
 from audioforge.rollouts.optimize import OptimizeConfig, optimize
 from audioforge.utils.parameter_optimizer import Plan as SearchPlan
 
 ROOT = Path(__file__).resolve().parents[1]
 REWARDS = ROOT / "configs" / "rewards.yaml"
 MODEL = "tiny-stable-audio"
-RATE = 3e-4
+TRAINER = ("--rate", "2e-4")
 ENVIRONMENT = (
     *("--env.split", "procedural", "--env.max_answer_tokens", "160", "--env.max_batch", "24"),
-    *("--env.rewards_file", str(REWARDS), "--env.common_seed", "true"),
+    *("--env.rewards_file", str(REWARDS), "--env.generation_workers", "1"),
 )
 """What is trained on: drawn targets, and the reward that every arm is judged by."""
+STAGES = {
+    "teacher": ("--env.model", "synth"),
+    "model": ("--env.common_seed", "true", "--env.cost_steps", "0.15"),
+}
 BOOTSTRAPS = 4_000
-QUICK = {"seeds": 1, "steps": 1, "targets": 4, "answers": 1, "batch": 16, "group": 4}
+QUICK = {"seeds": 1, "steps": [1, 0], "targets": 4, "answers": 1, "batch": 8, "group": 4}
 
 
 class Arms:
@@ -51,33 +60,49 @@ class Arms:
     def __init__(self, hall: Hall, targets: Sequence[Any], answers: int, folder: Path) -> None:
         self.hall, self.targets, self.answers, self.folder = hall, targets, answers, folder
 
-    def heard(self, name: str, arm: Callable[[], Arm]) -> list[list[Heard]]:
+    def heard(
+        self, name: str, arm: Callable[[], Arm], decides: Decides = "both"
+    ) -> list[list[Heard]]:
         """Return what was heard of an arm; `arm` is only built where it was not heard yet."""
         path = self.folder / f"{name}.json"
         if not path.exists():
-            made = self.hall.hear(self.targets, arm()(self.targets, self.answers))
+            answers = arm()(self.targets, self.answers)
+            made = self.hall.hear(self.targets, answers, decides)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps([[one.to_json() for one in row] for row in made]))
         return [[Heard(**one) for one in row] for row in json.loads(path.read_text())]
 
 
-def trained(given: Any, seed: int) -> Path:
-    """Train one seed, or take what an earlier start has trained; return the model's folder."""
-    out = (given.work / f"seed{seed}").resolve()
-    if not (out / "train" / "model" / "config.json").exists():
-        extra = ("--rate", str(RATE))
-        learn(
-            Plan(
-                out=out,
-                steps=given.steps,
-                group_size=given.group,
-                batch_size=given.batch,
-                seed=seed,
-                trainer=extra,
-                environment=ENVIRONMENT,
+def trained(given: Any, seed: int) -> list[Path]:
+    """Train one seed, or take what an earlier start has trained; return the model of each stage."""
+    models = [EMBEDDED_FOLDER]
+    for stage, steps in stages(given).items():
+        out = stage_folder(given, seed, stage).resolve()
+        if not (out / "train" / "model" / "config.json").exists():
+            learn(
+                Plan(
+                    out=out,
+                    model=models[-1],
+                    steps=steps,
+                    group_size=given.group,
+                    batch_size=given.batch,
+                    seed=seed,
+                    trainer=TRAINER,
+                    environment=(*ENVIRONMENT, *STAGES[stage]),
+                )
             )
-        )
-    return out / "train" / "model"
+        models.append(out / "train" / "model")
+    return models[1:]
+
+
+def stages(given: Any) -> dict[str, int]:
+    """Return the runs of a seed and the steps of each."""
+    return {stage: n for stage, n in zip(STAGES, given.steps, strict=True) if n}
+
+
+def stage_folder(given: Any, seed: int, stage: str) -> Path:
+    """Return the folder of one run of one seed."""
+    return given.work / f"seed{seed}" / stage
 
 
 def found_settings(hall: Hall, folder: Path, quick: bool) -> dict[str, dict[str, Any]]:
@@ -121,6 +146,10 @@ def summary(heard: Sequence[Sequence[Heard]]) -> dict[str, Any]:
         told = [float(v) for one in every if (v := getattr(one, name)) is not None]
         return float(np.mean(told)) if told else None
 
+    def middle(name: str) -> float | None:
+        told = [float(v) for one in made if (v := getattr(one, name)) is not None]
+        return float(np.median(told)) if told else None
+
     samplers = sorted({str(one.sampler) for one in made})
     return {
         "reward": mean("reward"),
@@ -129,8 +158,8 @@ def summary(heard: Sequence[Sequence[Heard]]) -> dict[str, Any]:
         "parse_rate": len(made) / len(every),
         "names_family": mean("names_family"),
         "names_tempo": mean("names_tempo"),
-        "steps_p50": float(np.median([one.steps for one in made])) if made else None,
-        "cfg_p50": float(np.median([one.cfg_scale for one in made])) if made else None,
+        "steps_p50": middle("steps"),
+        "cfg_p50": middle("cfg_scale"),
         "samplers": {name: sum(one.sampler == name for one in made) for name in samplers},
     }
 
@@ -146,13 +175,14 @@ def main() -> None:
     benchmark = Benchmark(__doc__)
     add = benchmark.parser.add_argument
     add("--seeds", type=int, default=3)
-    add("--steps", type=int, default=40)
+    add("--steps", type=int, nargs=2, default=[60, 0], help="on the teacher, on the model")
     add("--group", type=int, default=8, help="answers to one target")
     add("--batch", type=int, default=64, help="answers of one step")
     add("--targets", type=int, default=48, help="held out")
-    add("--answers", type=int, default=3, help="to each held-out target")
+    add("--answers", type=int, default=2, help="to each held-out target")
     add("--work", type=Path, default=Path("artifacts/learning"))
     add("--plot", type=Path, help="draw curves and arms to this picture")
+    add("--page", type=Path, help="write examples from before and after to this page")
     given = benchmark.options()
     if given.quick:
         vars(given).update(QUICK, work=given.work / "quick")
@@ -160,34 +190,63 @@ def main() -> None:
     torch.set_num_threads(2)
     models = [trained(given, seed) for seed in range(given.seeds)]
     hall = Hall(MODEL, REWARDS, 200 if given.quick else 1_200)
-    can = hall.engine.capabilities
     arms = Arms(hall, held_out(given.targets), given.answers, given.work / "arms")
-    start = arms.heard("start", lambda: policy(EMBEDDED_FOLDER, can))
-    ends = [
-        arms.heard(f"end{seed}", lambda model=model: policy(model, can))
-        for seed, model in enumerate(models)
+    curves = [
+        [curve(stage_folder(given, seed, stage)) for stage in stages(given)]
+        for seed in range(given.seeds)
     ]
-    others = {
-        "random": arms.heard("random", lambda: at_random(can)),
-        "baseline": arms.heard("baseline", lambda: baseline(can)),
-        "presets": arms.heard("presets", preset),
-        "search": arms.heard(
-            "search", lambda: searched(found_settings(hall, given.work / "search", given.quick))
-        ),
-        "oracle": arms.heard("oracle", lambda: told(can)),
-    }
-    curves = [curve(given.work / f"seed{seed}") for seed in range(given.seeds)]
-    numbers = compared(start, ends, others) | {
+    numbers = compared(*all_heard(arms, models, given)) | {
         "train_seeds": given.seeds,
         "steps": given.steps,
         "targets": given.targets,
         "answers": given.answers,
-        "wall_s": [told[-1]["time"] - told[0]["time"] + told[0]["wait_seconds"] for told in curves],
-        "curves": [[line["reward_mean"] for line in told] for told in curves],
+        "wall_s": [sum(map(wall, told)) for told in curves],
+        "curves": [[[line["reward_mean"] for line in run] for run in told] for told in curves],
     }
     if given.plot:
         plot(numbers, given.plot)
+    if given.page:
+        rows = (arms.targets, arms.heard("start", _known), arms.heard("end0", _known))
+        write_page(arms.hall, rows, given.page)
     benchmark.finish(numbers)
+
+
+def all_heard(
+    arms: Arms, models: Sequence[Sequence[Path]], given: Any
+) -> tuple[list[list[Heard]], list[list[list[Heard]]], dict[str, list[list[Heard]]]]:
+    """Return what was heard of the policy before, of each seed after, and of all other arms."""
+    can, last = arms.hall.engine.capabilities, [policy_models[-1] for policy_models in models]
+    start = arms.heard("start", lambda: policy(EMBEDDED_FOLDER, can))
+    ends = [
+        arms.heard(f"end{seed}", lambda model=model: policy(model, can))
+        for seed, model in enumerate(last)
+    ]
+    others = {
+        "prompt_only": arms.heard("prompt_only", lambda: policy(last[0], can), "prompt"),
+        "parameters_only": arms.heard(
+            "parameters_only", lambda: policy(last[0], can), "parameters"
+        ),
+        "random": arms.heard("random", lambda: at_random(can)),
+        "baseline": arms.heard("baseline", lambda: baseline(can)),
+        "presets": arms.heard("presets", preset),
+        "search": arms.heard(
+            "search",
+            lambda: searched(found_settings(arms.hall, given.work / "search", given.quick)),
+        ),
+        "oracle": arms.heard("oracle", lambda: told(can)),
+    }
+    if len(models[0]) > 1:
+        others["teacher_only"] = arms.heard("teacher_only", lambda: policy(models[0][0], can))
+    return start, ends, others
+
+
+def _known() -> Arm:
+    raise LookupError("heard before")
+
+
+def wall(run: Sequence[dict[str, float]]) -> float:
+    """Return the seconds of one training run, from the wait for its first batch on."""
+    return run[-1]["time"] - run[0]["time"] + run[0]["wait_seconds"]
 
 
 def compared(

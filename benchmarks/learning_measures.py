@@ -23,7 +23,9 @@ from audioforge.generation.engine import EngineSettings
 from audioforge.generation.registry import load_engine
 from audioforge.generation.tiny.clips import SECONDS
 from audioforge.reward_functions import CombinedReward, RewardConfig
+from audioforge.rollouts.action import Decides
 from audioforge.rollouts.collect import Completion, Studio, collect_group
+from audioforge.rollouts.record import Group
 from audioforge.utils.audio_processing import Audio, resample, to_mono
 
 EVAL_SEED = 90_210
@@ -61,32 +63,50 @@ class Hall:
         self.judge = Judge(judge_clips)
 
     def hear(
-        self, targets: Sequence[Target], answers: Sequence[Sequence[str]]
+        self,
+        targets: Sequence[Target],
+        answers: Sequence[Sequence[str]],
+        decides: Decides = "both",
     ) -> list[list[Heard]]:
         """Make and judge all answers.
+
+        Args:
+            targets: what was asked.
+            answers: the texts, for each target.
+            decides: what of an answer counts.
 
         Raises:
             RuntimeError: a clip or a verdict was lost; the arm cannot be compared then.
         """
-        return asyncio.run(self._hear(targets, answers))
+        return asyncio.run(self._hear(targets, answers, decides))
 
     async def _hear(
-        self, targets: Sequence[Target], answers: Sequence[Sequence[str]]
+        self,
+        targets: Sequence[Target],
+        answers: Sequence[Sequence[str]],
+        decides: Decides,
     ) -> list[list[Heard]]:
         jobs = [
-            self._one(target, place, text)
+            self._one(target, place, text, decides)
             for target, texts in zip(targets, answers, strict=True)
             for place, text in enumerate(texts)
         ]
         heard = iter(await asyncio.gather(*jobs))
         return [[next(heard) for _ in texts] for texts in answers]
 
-    async def _one(self, target: Target, place: int, text: str) -> Heard:
+    def clip(self, target: Target, text: str) -> Audio | None:
+        """Make the clip of a target's first answer again; None where there is no action."""
+        return asyncio.run(self._group(target, 0, text, "both")).audios[0]
+
+    async def _group(self, target: Target, place: int, text: str, decides: Decides) -> Group:
         async def ask(_messages: list[dict[str, str]], _n: int) -> list[Completion]:
             return [Completion(text)]
 
-        studio = replace(self.studio, memory=deque())
-        group = await collect_group(target, place, ask, studio)
+        studio = replace(self.studio, memory=deque(), decides=decides)
+        return await collect_group(target, place, ask, studio)
+
+    async def _one(self, target: Target, place: int, text: str, decides: Decides) -> Heard:
+        group = await self._group(target, place, text, decides)
         rollout = group.rollouts[0]
         if rollout.reward is None:
             raise RuntimeError(f"a clip of {target.id} was lost: {rollout.reason}")

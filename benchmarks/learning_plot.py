@@ -24,26 +24,37 @@ def plot(numbers: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-    for seed, curve in enumerate(numbers["curves"]):
-        width = min(_SMOOTH, len(curve))
-        smooth = np.convolve(curve, np.ones(width) / width, "valid")
-        left.plot(np.arange(width, len(curve) + 1), smooth, label=f"seed {seed}")
-    left.set(xlabel="training step", ylabel=f"mean reward of {_SMOOTH} batches")
-    left.legend(frameon=False)
+    runs = len(numbers["curves"][0])
+    widths = [1.0] * runs + [1.6]
+    figure, axes = plt.subplots(
+        1, runs + 1, figsize=(4 * (runs + 1.6), 3.6), layout="constrained", width_ratios=widths
+    )
+    for place, axis in enumerate(axes[:-1]):
+        for seed, told in enumerate(numbers["curves"]):
+            _curve(axis, told[place], f"seed {seed}")
+        title = ("trained on the teacher synthesiser", "then on the diffusion model")[place]
+        axis.set(xlabel="step", ylabel=f"reward, mean of {_SMOOTH} batches", title=title)
+    axes[0].legend(frameon=False)
+    right = axes[-1]
     bars = {name: _bar(numbers, name) for name in _SHOWN}
     for place, (name, (mean, low, high)) in enumerate(bars.items()):
         colour = "#2b6cb0" if name == "end" else "#a0aec0"
         right.bar(place, mean, color=colour, yerr=[[mean - low], [high - mean]], capsize=3)
         right.text(place, 0.02, f"{mean:.2f}", ha="center", color="white", fontsize=8)
     right.set_xticks(range(len(bars)), list(bars), rotation=20)
-    right.set(ylabel="reward, held-out targets", ylim=(0, None))
-    for axis in (left, right):
+    right.set(ylabel="reward", ylim=(0, None), title="held-out targets, diffusion model")
+    for axis in axes:
         axis.grid(alpha=0.25, axis="y")
         axis.spines[["top", "right"]].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     plt.close(figure)
+
+
+def _curve(axis: Any, rewards: list[float], label: str) -> None:
+    width = min(_SMOOTH, len(rewards))
+    smooth = np.convolve(rewards, np.ones(width) / width, "valid")
+    axis.plot(np.arange(width, len(rewards) + 1), smooth, label=label)
 
 
 def _bar(numbers: dict[str, Any], name: str) -> tuple[float, float, float]:
