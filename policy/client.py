@@ -95,11 +95,19 @@ def endpoint(
             raise EndpointError(
                 _explain(error, base_url, model, api_key_env).replace(key, "***")
             ) from None
+        except (ValueError, AttributeError, TypeError) as error:
+            raise EndpointError(
+                f"{base_url}: what came is no chat completion ({type(error).__name__}); "
+                "check that base_url ends in /v1, or try again later"
+            ) from error
         if len(choices) < n:
             raise EndpointError(
                 f"{base_url}: {n} answers were asked for, {len(choices)} came; try again later"
             )
-        return [Completion(c.message.content or "", c.finish_reason or "stop") for c in choices[:n]]
+        return [
+            Completion(str(c.message.content or ""), str(c.finish_reason or "stop"))
+            for c in choices[:n]
+        ]
 
     return ask
 

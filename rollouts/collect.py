@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -32,6 +31,7 @@ from audioforge.rollouts.record import (
     Rollout,
     StoredClip,
     clip_seed,
+    drop_counts,
     rollout_id,
     short_key,
 )
@@ -102,7 +102,7 @@ async def collect_group(target: Target, index: int, ask: Ask, studio: Studio) ->
         messages=messages,
         rollouts=rollouts,
         timings=dict(clock.laps),
-        drops=_counts(rollouts),
+        drops=drop_counts(rollouts),
         audios=tuple(draft.clip.audio if draft.clip else None for draft in drafts),
     )
 
@@ -253,14 +253,6 @@ def _verdict(draft: _Draft) -> tuple[float | None, str]:
         else ""
     )
     return 0.0, draft.parsed.reason + cut
-
-
-def _counts(rollouts: Sequence[Rollout]) -> dict[str, int]:
-    return {
-        "dropped": sum(r.outcome == "dropped" for r in rollouts),
-        "unparsable": sum(r.outcome == "unparsable" for r in rollouts),
-        "duplicate": sum(r.duplicate_of is not None for r in rollouts),
-    }
 
 
 class _Clock:

@@ -10,34 +10,33 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from audioforge.data.targets import Target
 from audioforge.generation.engine_settings import EngineSettings
 from audioforge.generation.registry import load_engine
+from audioforge.generation.request import GenerationRequest
+from audioforge.rollouts.action import compile_action
 from audioforge.rollouts.collect import Completion, Judge, Studio, collect_group
+from audioforge.rollouts.keeping import KeepAudio
+from audioforge.rollouts.ledger import Answer, Ledger
+from audioforge.rollouts.metrics import engine_metrics
 from audioforge.rollouts.outgoing import Encoded
 from audioforge.rollouts.parser import parse_action
 from audioforge.rollouts.pool import target_pool
-from audioforge.rollouts.record import Group, versions
+from audioforge.rollouts.record import Group, recorded_group, versions
 from audioforge.rollouts.store import RunStore
 from audioforge.rollouts.studio import recall
 
 Item = dict[str, Any]
-"""One group to be made: "index" and "target"; then "answers", and "collecting", its task."""
-
-
-class Answer(NamedTuple):
-    """One answer of a language model, as text and as tokens."""
-
-    completion: Completion
-    encoded: Encoded
-
+"""One group to be made: "index" and "target"; then "answers", and "collecting", its task; or
+"made", the group and its tokens, where an earlier start has made it but not sent it."""
 
 AskTokens = Callable[[list[dict[str, str]], int, int], Awaitable[list[Answer]]]
 """One LLM call: (messages, n, index of the group) gives n answers."""
@@ -73,6 +72,10 @@ class SessionConfig:
     """How many groups to make in all; None goes on without end."""
     record: bool = True
     """Whether groups go to the run folder."""
+    deliver: bool = False
+    """Whether groups leave for a trainer, so that what became of each is kept too."""
+    keep_audio: str = "all"
+    """Which clips stay on disk: "all", "none", "newest:N" or "best:N"."""
     fixed: Mapping[str, Any] = field(default_factory=dict)
     """What else must not change while a run goes on, plain types."""
 
@@ -93,7 +96,8 @@ class Session:
         )
         settings = EngineSettings(max_batch=config.max_batch, cache_mb=0)
         engine = load_engine(config.model, config.device, config.workers, settings)
-        self.store = RunStore(config.out) if config.record else None
+        rule = KeepAudio(config.out, config.keep_audio)
+        self.store = RunStore(config.out, keep_clips=not rule.none) if config.record else None
         self.studio = Studio(
             engine,
             config.reward,
@@ -111,8 +115,14 @@ class Session:
         self.done = self.store.start(self._unchanging(), facts) if self.store else set()
         if self.store and self.done:
             recall(self.studio, self.store)
+        self.keeping = rule
+        if self.store is not None:
+            self.keeping.start(self.store)
+        self.ledger = Ledger(config.out) if self.store and config.deliver else None
+        self._seen, self._seen_at = engine.metrics(), time.monotonic()
         self.next_index = 0
-        self.again: deque[Item] = deque()
+        self.again: deque[Item] = deque(self._unsettled())
+        self._begun = {item["index"] for item in self.again}
 
     @property
     def missing(self) -> int | None:
@@ -128,7 +138,7 @@ class Session:
         """Return the next item, one that came back first; None when all were given out."""
         if self.again:
             return self.again.popleft()
-        while self.next_index in self.done:
+        while self.next_index in self.done or self.next_index in self._begun:
             self.next_index += 1
         index = self.next_index
         if self.config.groups is not None and index >= self.config.groups:
@@ -153,6 +163,8 @@ class Session:
             EqualAnswers: with `distinct`, when all answers ask for the same clip.
             StoreError: the group could not be recorded.
         """
+        if "made" in item:
+            return item["made"]
         if "collecting" not in item:
             item["collecting"] = asyncio.create_task(self._collect(item, ask, distinct))
             item["collecting"].add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -169,13 +181,17 @@ class Session:
         async def answers(messages: list[dict[str, str]], n: int) -> list[Completion]:
             if "answers" not in item:
                 item["answers"] = await ask(messages, n, item["index"])
+                if self.ledger is not None:
+                    self.ledger.answered(item["index"], item["answers"])
             completions = [answer.completion for answer in item["answers"]]
-            if distinct and n > 1 and _equal(completions):
+            if distinct and n > 1 and self._equal(completions, item["target"]):
                 raise EqualAnswers
             return completions
 
         group = await collect_group(item["target"], item["index"], answers, self.studio)
         self.done.add(item["index"])
+        if self.store is not None:
+            self.keeping.add(group.rollouts)
         return group, [answer.encoded for answer in item["answers"]]
 
     async def evaluate(self, count: int, ask: AskTokens, at_once: int = 8) -> list[Group]:
@@ -208,6 +224,52 @@ class Session:
             for task in tasks:
                 task.cancel()
 
+    def _equal(self, completions: list[Completion], target: Target) -> bool:
+        """Say whether all answers ask for one and the same clip, whatever the backend ignores."""
+        keys = set()
+        for completion in completions:
+            action = parse_action(completion.text).action
+            if action is None:
+                return False
+            seconds, capabilities = target.brief.seconds, self.studio.backend.capabilities
+            request: GenerationRequest = compile_action(
+                action, capabilities, seconds=seconds, seed=0
+            )[0]
+            keys.add(request.key)
+        return len(keys) == 1
+
+    def _unsettled(self) -> list[Item]:
+        """Return what an earlier start has asked or made but not sent, as items."""
+        if self.ledger is None:
+            return []
+        kept = {index: self.ledger.answers(index) for index in self.ledger.open()}
+        made = {index for index, answers in kept.items() if answers} & self.done
+        groups = {
+            group[0].group: group
+            for group in (self.store.groups() if self.store and made else ())
+            if group[0].group in made
+        }
+        items: list[Item] = []
+        for index, answers in kept.items():
+            item: Item = {"index": index, "target": self.target_at(index)}
+            if answers and index in groups:
+                group = recorded_group(item["target"], groups[index])
+                item["made"] = (group, [answer.encoded for answer in answers])
+            elif answers:
+                item["answers"] = answers
+            elif index in self.done:
+                self.ledger.settle(index, "withheld", "its tokens were lost")
+                continue
+            items.append(item)
+        return items
+
+    def engine_metrics(self) -> dict[str, float]:
+        """Return what the generator did since the last call, with the seconds that took."""
+        now, seen = time.monotonic(), self.studio.engine.metrics()
+        told = engine_metrics(seen, self._seen) | {"engine/wall_seconds": now - self._seen_at}
+        self._seen, self._seen_at = seen, now
+        return told
+
     def rewards(self) -> list[tuple[float | None, ...]]:
         """Return the rewards of the finished groups on disk."""
         groups = self.store.groups() if self.store else ()
@@ -229,9 +291,3 @@ class Session:
             "targets_sha256": hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest(),
             "weights_sha256": self.studio.backend.weights_sha256,
         }
-
-
-def _equal(completions: list[Completion]) -> bool:
-    """Say whether all answers parse to one and the same action."""
-    actions = [parse_action(completion.text).action for completion in completions]
-    return actions[0] is not None and all(action == actions[0] for action in actions)

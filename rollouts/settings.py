@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from audioforge.reward_functions import CombinedReward, RewardConfig
+from audioforge.rollouts.keeping import RULE
 from audioforge.rollouts.launch import FOLDERS
 from audioforge.rollouts.session import SessionConfig
 
@@ -85,6 +86,22 @@ class EnvSettings(BaseModel):
     patience: float = Field(
         default=120.0, ge=0, le=86_400, description="Seconds of nothing but failures, then stop"
     )
+    api_patience: float = Field(
+        default=1_800.0,
+        ge=0,
+        le=604_800,
+        description="Seconds without the trainer's API, then stop",
+    )
+    keep_audio: str = Field(
+        default="all",
+        pattern=f"^(?:{RULE.pattern})$",
+        description="Clips that stay on disk: all, none, newest:N or best:N",
+    )
+    tracker: str = Field(
+        default="wandb",
+        pattern="^(wandb|trackio|none)$",
+        description="Shows the run besides metrics.jsonl: wandb, trackio or none",
+    )
     api_key_env: str = Field(
         default="OPENAI_API_KEY", description="Environment variable with the endpoint's key"
     )
@@ -145,5 +162,7 @@ class EnvSettings(BaseModel):
             policy=policy,
             groups=self.total_steps if command == "process" else None,
             record=command != "evaluate",
+            deliver=command == "serve",
+            keep_audio=self.keep_audio,
             fixed={**drawn, "reward": told},
         )
