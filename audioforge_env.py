@@ -30,19 +30,19 @@ from audioforge.policy.client import AskSettings, EndpointError
 from audioforge.policy.embedded import EMBEDDED_MODEL, embedded_policy
 from audioforge.reward_functions.score import RewardReport
 from audioforge.rollouts import launch
-from audioforge.rollouts.backoff import Backoff
 from audioforge.rollouts.board import Board, tracker_of
 from audioforge.rollouts.delivery import Delivery
 from audioforge.rollouts.draining import finish_all, serve_until_stopped
 from audioforge.rollouts.errors import RunError
+from audioforge.rollouts.leaving import Leaving
 from audioforge.rollouts.messages import messages_for
-from audioforge.rollouts.metrics import group_metrics, kind_of, observe
-from audioforge.rollouts.outgoing import Encoded, Limits, outgoing_group
+from audioforge.rollouts.metrics import group_metrics
+from audioforge.rollouts.outgoing import Encoded, Limits
 from audioforge.rollouts.parser import Parsed, parse_action
 from audioforge.rollouts.progress import RunProgress
 from audioforge.rollouts.record import Group
 from audioforge.rollouts.report import write_report
-from audioforge.rollouts.session import EqualAnswers, Item, Session
+from audioforge.rollouts.session import Item, Session
 from audioforge.rollouts.settings import EnvSettings
 from audioforge.rollouts.trainer_api import TrainerApi
 from audioforge.utils.audio_processing import Audio
@@ -69,7 +69,7 @@ class AudioForgeEnv(BaseEnv):
         self.settled = settle(given, config.tokenizer_name, config.api_key_env)
         groups = None if self.command == "evaluate" else config.data_path_to_save_groups
         paths = launch.run_paths(self.command, config.out, groups, config.data_dir_to_save_evals)
-        self.wanted_steps, self.item_seconds = config.total_steps, config.worker_timeout
+        self.wanted_steps, self.wanted_seconds = config.total_steps, config.worker_timeout
         # Our own board speaks to trackers, so that they cannot stop a run; and an item that takes
         # too long comes back, where Atropos' own time-out would lose it.
         ours = {"use_wandb": False, "worker_timeout": -1.0}
@@ -82,10 +82,8 @@ class AudioForgeEnv(BaseEnv):
         self.board = Board(
             self.folder, tracker_of(config.tracker if config.use_wandb else "none", self.folder)
         )
-        self.backoff = Backoff(config.patience)
         self.resources = contextlib.ExitStack()
         self.progress: RunProgress | None = None
-        self.fatal: Exception | None = None
 
     @classmethod
     def config_init(cls) -> tuple[AudioForgeConfig, list[APIServerConfig]]:
@@ -103,6 +101,9 @@ class AudioForgeEnv(BaseEnv):
         groups_file = self.config.data_path_to_save_groups
         self.resources.callback(launch.close_groups, self.jsonl_writer, groups_file)
         self.session = Session(self.config.session_config(self.command, server.model_name))
+        self.leaving = Leaving(
+            self.session, lambda: self.board.window, self.config.patience, self.wanted_seconds
+        )
         self.resources.callback(self.session.close)
         self.resources.callback(self.board.finish)
         if self.session.ledger is not None:
@@ -127,9 +128,12 @@ class AudioForgeEnv(BaseEnv):
 
     async def process_batch(self, item: Item) -> tuple[Group, list[Encoded]]:
         """Ask, make clips, judge and record; a cancelled item resumes where it was."""
-        return await self.session.collect(
+        group, encoded = await self.session.collect(
             item, self.asker.ask, distinct=self.config.ensure_scores_are_not_same
         )
+        if self.progress is not None:
+            self.progress.add(group.rewards)
+        return group, encoded
 
     def score_response(self, audio: Audio, item: Item) -> RewardReport:
         """Judge one clip against an item's target."""
@@ -141,30 +145,9 @@ class AudioForgeEnv(BaseEnv):
 
     async def collect_trajectories(self, item: Item) -> tuple[Any, list[Item]]:
         """Make one group and let it through the gate; None when it is withheld or failed."""
-        await self.backoff.wait()
-        try:
-            async with asyncio.timeout(self.item_seconds if self.item_seconds > 0 else None):
-                group, encoded = await self.process_batch(item)
-        except EqualAnswers:
-            return self._withheld(item, "equal answers")
-        except (EndpointError, TimeoutError) as error:
-            self.session.again.append(item)
-            return self._failed(str(error) or f"late: no group within {self.item_seconds:g} s")
-        except Exception as error:
-            self.fatal = error  # serve swallows it, and would go on failing for ever
-            raise
-        observe(group, self.board.window)
-        if self.progress is not None:
-            self.progress.add(group.rewards)
-        if all(reward is None for reward in group.rewards):
-            self._settle_withheld(item, f"failed: {group.rollouts[-1].reason}")
-            return self._failed(group.rollouts[-1].reason)
-        self.backoff.succeeded()
         size, distinct = self.config.group_size, self.config.ensure_scores_are_not_same
-        outgoing = outgoing_group(group, encoded, Limits(size, self.asker.max_tokens, distinct))
-        if outgoing.payload is None:
-            return self._withheld(item, outgoing.reason)
-        return outgoing.payload, []
+        limits = Limits(size, self.asker.max_tokens, distinct)
+        return await self.leaving.payload(item, self.process_batch, limits), []
 
     async def evaluate(self, *args: Any, **kwargs: Any) -> None:
         """Make one clip for each of `eval_targets` held-out targets; write means by category."""
@@ -192,25 +175,6 @@ class AudioForgeEnv(BaseEnv):
             launch.say("\n".join(f"{name:<40} {mean:.3f}" for name, mean in metrics.items()))
             launch.say(f"metrics: {config.data_dir_to_save_evals}/metrics.json")
 
-    def _withheld(self, item: Item, reason: str) -> tuple[None, list[Item]]:
-        self.board.window.drops[f"group {kind_of(reason)}"] += 1
-        self._settle_withheld(item, reason)
-        return None, []
-
-    def _settle_withheld(self, item: Item, reason: str) -> None:
-        if self.session.ledger is not None:
-            self.session.ledger.settle(item["index"], "withheld", reason)
-
-    def _failed(self, reason: str) -> tuple[None, list[Item]]:
-        """Count a failure of ours; after `patience` seconds of nothing else, stop the run."""
-        if not self.backoff.failed():
-            self.fatal = RunError(
-                f"nothing but failures for {self.backoff.patience:g} s, the last one: {reason}"
-            )
-            raise self.fatal
-        self.board.window.drops["group failed"] += 1
-        return None, []
-
     async def add_rollouts_for_wandb(self, scored_data: Any, item: Item | None = None) -> None:
         """Keep some rollouts of a group, with their clips, for the tables and plots."""
         if item is not None:
@@ -222,7 +186,7 @@ class AudioForgeEnv(BaseEnv):
         try:
             await self.delivery.send(scored_data)
         except OSError as error:
-            self.fatal = error
+            self.leaving.fatal = error
             raise
 
     async def wandb_log(self, wandb_metrics: dict[str, Any] | None = None) -> None:
@@ -264,8 +228,8 @@ class AudioForgeEnv(BaseEnv):
 
     async def get_status(self) -> None:  # type: ignore[override]
         """Ask the trainer's API where it stands; here a run that cannot go on stops."""
-        if self.fatal is not None:
-            raise self.fatal
+        if self.leaving.fatal is not None:
+            raise self.leaving.fatal
         try:
             await super().get_status()
             lost = self.status_dict["current_step"] < self.curr_step

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from audioforge.rollouts.collect import Ask, Completion
+from audioforge.rollouts.errors import LanguageModelError
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -24,8 +25,8 @@ _MAX_TOLD = 300
 """Characters of a server's own words that go into an error line."""
 
 
-class EndpointError(RuntimeError):
-    """The language model cannot be reached or refuses; one line with the URL and what to do."""
+class EndpointError(LanguageModelError):
+    """An endpoint cannot be reached or refuses."""
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ def test_a_dead_language_model_costs_pauses_not_errors(make_env, llm):
             item = await env.get_next_item()
             first = await env.collect_trajectories(item)
             back = await env.get_next_item()
-            return first, back is item, env.backoff.delay, env.fatal
+            return first, back is item, env.leaving.backoff.delay, env.leaving.fatal
 
     first, same, delay, fatal = asyncio.run(run())
     assert first == (None, [])
