@@ -219,6 +219,8 @@ class AudioForgeEnv(BaseEnv):
         await super().get_server_info()
         self.asker.max_tokens = self.max_token_len if self.max_token_len > 0 else None
         batch, group = self.config.batch_size, self.config.group_size
+        off_policy = self.config.max_batches_offpolicy * batch // group
+        self.session.overlap(min(self.max_num_workers, max(off_policy, 1)))
         if batch % group:
             _log.warning(
                 "batches of %d cannot be made of groups of %d: the trainer may wait for ever",

@@ -160,10 +160,11 @@ class Board:
         thread, tracker = self._thread, self._tracker
         if thread is None or tracker is None or not self.on:
             return
+        until = time.monotonic() + FINISH_SECONDS
         try:
-            self._tasks.put(lambda: self._guarded(tracker.finish), timeout=FINISH_SECONDS / 2)
-            self._tasks.put(None, timeout=FINISH_SECONDS / 2)
-            thread.join(FINISH_SECONDS)
+            for task in (lambda: self._guarded(tracker.finish), None):
+                self._tasks.put(task, timeout=max(until - time.monotonic(), 0.0))
+            thread.join(max(until - time.monotonic(), 0.0))
         except queue.Full:
             pass
         if thread.is_alive():

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
-FINISH_SECONDS = 22.0
+FINISH_SECONDS = 16.0
 """For groups in flight to be made, judged, recorded and sent."""
 END_SECONDS = 28.0
 """After which the process is gone, whatever a thread of it still does."""

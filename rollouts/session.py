@@ -263,6 +263,18 @@ class Session:
             items.append(item)
         return items
 
+    def overlap(self, groups: int) -> None:
+        """Make passes small enough that others are asked for and judged meanwhile.
+
+        All groups in flight in one pass would also wait for the language model and for the judge
+        together, and the generator with them.
+
+        Args:
+            groups: that are in flight at most.
+        """
+        turns = max(self.config.workers, 1) + 2
+        self.studio.engine.limit_batch(max(1, groups * self.config.group_size // turns))
+
     def engine_metrics(self) -> dict[str, float]:
         """Return what the generator did since the last call, with the seconds that took."""
         now, seen = time.monotonic(), self.studio.engine.metrics()
