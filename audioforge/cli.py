@@ -17,7 +17,7 @@ from rich.text import Text
 
 from audioforge.rollouts.launch import one_line, quiet_libraries
 
-from . import cli_generate, cli_models, cli_score, cli_targets, doctor
+from . import cli_generate, cli_models, cli_optimize, cli_score, cli_targets, doctor
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, rich_markup_mode=None)
 targets_app = typer.Typer(no_args_is_help=True, help="The targets a policy is given.")
@@ -25,6 +25,7 @@ app.add_typer(targets_app, name="targets")
 app.command("generate")(cli_generate.generate_command)
 app.command("score")(cli_score.score_command)
 app.command("compare")(cli_score.compare_command)
+app.command("optimize")(cli_optimize.optimize_command)
 _console = Console()
 _errors = Console(stderr=True)
 

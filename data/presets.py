@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from audioforge.data.families import CATEGORIES, Category
 
 PRESET_NAMES = ("draft", "balanced", "quality")
 SAMPLERS = ("euler", "dpmpp", "pingpong")
-_FILE = Path(__file__).resolve().parent / "parameter_presets.json"
+PRESETS_FILE = Path(__file__).resolve().parent / "parameter_presets.json"
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,20 @@ class Preset:
     """One of SAMPLERS."""
     why: str
     """One line."""
+    reward: float | None = None
+    """Mean reward it was measured at, in [0, 1]; None where it was not measured."""
+    interval: tuple[float, float] | None = None
+    """95 % bootstrap interval of that mean."""
+    clips: int | None = None
+    """Clips it was measured on."""
+    measured_by: str | None = None
+    """The command, and the generator."""
 
 
 @cache
 def presets() -> Mapping[Category, Mapping[str, Preset]]:
     """Return the shipped presets by category and name, read and checked once; read-only."""
-    return parse_presets(json.loads(_FILE.read_text("utf-8")))
+    return parse_presets(json.loads(PRESETS_FILE.read_text("utf-8")))
 
 
 def parse_presets(content: Any) -> Mapping[Category, Mapping[str, Preset]]:
@@ -70,5 +78,49 @@ def _preset(values: Any, prefix: str) -> Preset:
         "sampler": rules.choice(SAMPLERS),
         "why": rules.text(200),
     }
-    rules.known_fields(values, tuple(checks), prefix)
-    return Preset(**{name: rule(prefix + name, values.get(name)) for name, rule in checks.items()})
+    measured = {
+        "reward": rules.number(0, 1),
+        "interval": rules.window(0, 1),
+        "clips": rules.integer(1, 1_000_000),
+        "measured_by": rules.text(200),
+    }
+    rules.known_fields(values, (*checks, *measured), prefix)
+    told = {name: rule(prefix + name, values.get(name)) for name, rule in checks.items()}
+    told |= {n: rules.optional(values, n, rule, None, prefix) for n, rule in measured.items()}
+    return Preset(**told)
+
+
+def with_presets(
+    content: Mapping[str, Any], category: str, named: Mapping[str, Preset], notes: str = ""
+) -> dict[str, Any]:
+    """Return the content of a presets file with one category replaced.
+
+    Args:
+        content: of the file.
+        category: whose presets to replace.
+        named: all of PRESET_NAMES.
+        notes: replaces the file's; empty keeps them.
+
+    Raises:
+        FieldError: what would be written is not valid.
+    """
+    entry = {
+        name: {key: value for key, value in asdict(named[name]).items() if value is not None}
+        for name in PRESET_NAMES
+    }
+    told = {"notes": notes or content["notes"], "presets": {**content["presets"], category: entry}}
+    told = json.loads(json.dumps(told))
+    parse_presets(told)
+    return told
+
+
+def presets_text(content: Mapping[str, Any]) -> str:
+    """Write the content of a presets file as JSON, one preset a line."""
+    categories = [
+        f"    {json.dumps(category)}: {{\n"
+        + ",\n".join(f"      {json.dumps(n)}: {json.dumps(p)}" for n, p in named.items())
+        + "\n    }"
+        for category, named in content["presets"].items()
+    ]
+    body = ",\n".join(categories)
+    return f'{{\n  "notes": {json.dumps(content["notes"])},\n  "presets": {{\n{body}\n  }}\n}}\n'

@@ -10,6 +10,7 @@
 - stable_audio, stable_audio_load, stable_audio_memory: Stable Audio, in mixed batches
 - linear_sampler, rf_sampler, v_sampler, item_noise: its samplers, every item its own
 - guided_model, start_audio: what its transformer is told: prompts, guidance, sound to start from
+- hub: whether a name is a hub id; files from the hub or its cache
 - memory: weights and activations of a model before it is run
 - diffusers_backend, diffusers_load: Stable Audio 3 and 1.0 through diffusers' pipelines
 - musicgen, musicgen_load, musicgen_player, musicgen_decoder, musicgen_sampling, musicgen_codec,

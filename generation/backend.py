@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from audioforge.generation.request import Clip, Failure, GenerationRequest
@@ -45,6 +45,8 @@ class Capabilities:
     """Memory the loaded weights take, in MB; 0 is not known."""
     clip_mb: float = 0.0
     """Memory each clip of a batch takes on top, at the full length, in MB."""
+    looks: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """Samplers that evaluate the model more than once a step, and how often."""
 
 
 def problem_of(request: GenerationRequest, can: Capabilities) -> str | None:

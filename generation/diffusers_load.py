@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from audioforge.generation.backend import Capabilities, GenerationDefaults
+from audioforge.generation.hub import from_hub, is_hub_id
 from audioforge.generation.memory import activations_mb, weights_mb
 from audioforge.generation.sat_imports import quiet
 from audioforge.generation.weights_hash import sha256_of
@@ -56,7 +57,7 @@ def load(source: str, name: str, device: str) -> LoadedPipeline:
             raise ImportError(f"diffusers is not installed: {INSTALL}") from error
         import torch
 
-        folder = Path(source) if Path(source).is_dir() else _from_hub(source)
+        folder = _folder(source)
         kind = _kind(folder)
         try:
             pipeline = getattr(diffusers, kind).from_pretrained(
@@ -75,20 +76,12 @@ def load(source: str, name: str, device: str) -> LoadedPipeline:
     )
 
 
-def _from_hub(source: str) -> Path:
-    if source.count("/") != 1 or source.startswith((".", "/")):
+def _folder(source: str) -> Path:
+    if Path(source).is_dir():
+        return Path(source)
+    if not is_hub_id(source):
         raise ValueError(f"no diffusers pipeline {source!r}: name a folder or a hub id")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(source, allow_patterns=_PATTERNS))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ValueError(
-            f"cannot get {source} from the hub ({first}); "
-            "check the name, the network, and that HF_TOKEN may read it"
-        ) from error
+    return from_hub(source, _PATTERNS)
 
 
 def _kind(folder: Path) -> str:

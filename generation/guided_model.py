@@ -80,6 +80,9 @@ class GuidedModel:
         told: of every item, what `Conditioner.told` gave.
         scales: cfg of every item.
         wants_unguided: whether some sampler uses the unguided output by itself.
+
+    Attributes:
+        evaluated: rows the transformer was evaluated for so far.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class GuidedModel:
         self._inputs = {name: self._joined([t[name] for t in told]) for name in (*_INPUTS, "null")}
         self._scales = list(scales)
         self._wants_unguided = wants_unguided
+        self.evaluated = 0
 
     def _joined(self, rows: list[torch.Tensor | None]) -> torch.Tensor | None:
         """Stack one input of all items; None where the checkpoint has no such input."""
@@ -113,6 +117,7 @@ class GuidedModel:
         own = torch.tensor(items, device=x.device)
         again = torch.tensor(guided, device=x.device, dtype=torch.long)
         both = torch.cat([own, own[again]])
+        self.evaluated += len(both)
         cross, null = self._inputs["cross_attn_cond"], self._inputs["null"]
         whole, beside = self._inputs["global_cond"], self._inputs["input_concat_cond"]
         assert cross is not None

@@ -93,6 +93,11 @@ class MusicgenBackend:
         chosen = device_of(device)
         return cls(load(source, name, chosen), chosen, one_by_one=one_by_one)
 
+    @property
+    def row_evaluations(self) -> int:
+        """Rows the decoder was evaluated for so far; see the Backend contract."""
+        return self._player.row_evaluations
+
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Clip | Failure]:
         """Make every request, at most MAX_BATCH in one pass; see the Backend contract."""
         return make_in_batches(

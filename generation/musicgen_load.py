@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from audioforge.generation.backend import Capabilities, GenerationDefaults
+from audioforge.generation.hub import from_hub, is_hub_id
+from audioforge.generation.memory import weights_mb
 from audioforge.generation.sat_imports import quiet
 from audioforge.generation.weights_hash import sha256_of
 
@@ -70,7 +72,7 @@ def load(source: str, name: str, device: str) -> Loaded:
         ValueError: nothing there, another kind of model, no safetensors, or weights that do not
             fit the configuration.
     """
-    folder = Path(source) if Path(source).is_dir() else _fetched(source)
+    folder = _folder(source)
     weights = _checked(folder)
     model, tokenizer = _model(folder, name)
     _check_codec(model, name)
@@ -99,7 +101,6 @@ def describe(model: Any, name: str, card: dict[str, Any]) -> tuple[int, int, Cap
     window = min(round(card.get("window_seconds", WINDOW_SECONDS) * rate), room)
     overlap = int(window * OVERLAP)
     told = _NOTE.format(window=window / rate, overlap=overlap / rate)
-    size = sum(p.numel() * p.element_size() for p in model.parameters())
     licence = "CC-BY-NC-4.0" if name.startswith("facebook/musicgen") else "see the model card"
     max_seconds = float(card.get("max_seconds", WINDOWS * window / rate))
     return (
@@ -119,7 +120,7 @@ def describe(model: Any, name: str, card: dict[str, Any]) -> tuple[int, int, Cap
             note=card.get("note", told),
             tokens=True,
             init_audio=("continue",),
-            model_mb=size / 1e6,
+            model_mb=weights_mb(model),
             clip_mb=_clip_mb(model, window, max_seconds),
         ),
     )
@@ -137,24 +138,15 @@ def _clip_mb(model: Any, window: int, max_seconds: float) -> float:
     return (rows * next(model.decoder.parameters()).element_size() + waves * 4) / 1e6
 
 
-def _fetched(source: str) -> Path:
-    """Bring a hub repository here, or find it in the cache."""
-    if source.count("/") != 1 or source.startswith((".", "/")):
+def _folder(source: str) -> Path:
+    if Path(source).is_dir():
+        return Path(source)
+    if not is_hub_id(source):
         raise ValueError(
             f"no model {source!r}: name an embedded model, a folder or a hub id "
             "such as facebook/musicgen-small"
         )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        with quiet():
-            return Path(snapshot_download(source, allow_patterns=list(_FILES)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ValueError(
-            f"cannot get {source} from the hub ({first}); check the name and the network"
-        ) from error
+    return from_hub(source, _FILES)
 
 
 def _checked(folder: Path) -> list[Path]:

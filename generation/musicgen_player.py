@@ -54,10 +54,15 @@ class Played(NamedTuple):
 
 
 class Player:
-    """Plays batches with one decoder and keeps its cache where CUDA graphs are bound to it."""
+    """Plays batches with one decoder and keeps its cache where CUDA graphs are bound to it.
+
+    Attributes:
+        row_evaluations: rows the decoder was evaluated for so far, without those that only pad.
+    """
 
     def __init__(self, decoder: Decoder, *, graphs: bool) -> None:
         self.decoder = decoder
+        self.row_evaluations = 0
         self._graphs = graphs
         self._device = decoder.heads.device
         self._kept: FixedStep | None = None
@@ -101,6 +106,7 @@ class Player:
                 logits = self._eager(cache, rows.tokens(sheet[:, :, : at + 1]), 0)
             else:
                 logits = step(rows.tokens(sheet[:, :, at : at + 1]), at)
+            self.row_evaluations += rows.count
             drawn, ok = draws.draw(rows.guided(logits), at - begin)
             known = sheet[:there, :, at + 1]
             sheet[:there, :, at + 1] = torch.where(known < 0, drawn, known)
@@ -165,6 +171,7 @@ class _Rows:
             return torch.tensor(rows, device=device, dtype=torch.long)
 
         items = [i for i, part in enumerate(batch) for _ in _heard(part)]
+        self.count = len(items)
         heard = [items.index(i) for i in range(len(batch))]
         guided = [i for i, part in enumerate(batch) if part.against is not None]
         self._items = number(items + [0] * (FEWEST_ROWS - len(items)))

@@ -97,3 +97,5 @@ _SAMPLERS: dict[str, Callable[[list[float]], Iterator[Step]]] = {
     "rk4": _rk4,
 }
 SAMPLERS = tuple(_SAMPLERS)
+LOOKS = {"rk4": 4}
+"""Looks at the model per step, where it is more than one."""

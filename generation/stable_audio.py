@@ -34,10 +34,15 @@ _ANY = GenerationRequest("", 1.0, 0)
 
 
 class StableAudioBackend:
-    """Generates with one loaded checkpoint."""
+    """Generates with one loaded checkpoint.
+
+    Attributes:
+        row_evaluations: rows the transformer was evaluated for so far; see the Backend contract.
+    """
 
     def __init__(self, loaded: Loaded, device: str, *, one_by_one: bool = False) -> None:
         self.weights_sha256 = loaded.weights_sha256
+        self.row_evaluations = 0
         self.model = loaded.model
         self.device = torch.device(device)
         self._loaded = loaded
@@ -100,7 +105,10 @@ class StableAudioBackend:
             wants_unguided=any(r.sampler == "v-ddim-cfgpp" for r in requests),
         )
         paths = [replace(path, rows=model.rows(i)) for i, path in enumerate(paths)]
-        return integrate(model, paths, self.max_rows)
+        try:
+            return integrate(model, paths, self.max_rows)
+        finally:
+            self.row_evaluations += model.evaluated
 
     def _path(
         self, request: GenerationRequest, starts: StartAudio

@@ -14,6 +14,7 @@ from typing import Any
 
 from audioforge.generation import rf_sampler, v_sampler
 from audioforge.generation.backend import Capabilities, GenerationDefaults
+from audioforge.generation.hub import from_hub, is_hub_id
 from audioforge.generation.memory import weights_mb
 from audioforge.generation.sat_imports import quiet, stable_audio_tools
 from audioforge.generation.weights_hash import sha256_of
@@ -123,29 +124,19 @@ def load(source: str, name: str, device: str) -> Loaded:
 def _files(source: str) -> tuple[Path, Path]:
     """Find configuration and weights in a folder or on the hub."""
     folder = Path(source)
-    if folder.is_dir():
-        for part in (CONFIG, WEIGHTS):
-            if not (folder / part).is_file():
-                raise ValueError(
-                    f"model folder {source} must hold {CONFIG} and {WEIGHTS}, {part} is missing"
-                )
-        return folder / CONFIG, folder / WEIGHTS
-    if source.count("/") != 1 or source.startswith((".", "/")):
-        raise ValueError(
-            f"no model {source!r}: name synth, tiny-stable-audio, a folder or a hub id "
-            "such as stabilityai/stable-audio-open-small"
-        )
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(source, CONFIG)), Path(hf_hub_download(source, WEIGHTS))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ValueError(
-            f"cannot get {source} from the hub ({first}); "
-            "check the name, the network, and that HF_TOKEN may read it"
-        ) from error
+    if not folder.is_dir():
+        if not is_hub_id(source):
+            raise ValueError(
+                f"no model {source!r}: name synth, tiny-stable-audio, a folder or a hub id "
+                "such as stabilityai/stable-audio-open-small"
+            )
+        folder = from_hub(source, (CONFIG, WEIGHTS))
+    for part in (CONFIG, WEIGHTS):
+        if not (folder / part).is_file():
+            raise ValueError(
+                f"model folder {source} must hold {CONFIG} and {WEIGHTS}, {part} is missing"
+            )
+    return folder / CONFIG, folder / WEIGHTS
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -207,4 +198,5 @@ def _capabilities(config: dict[str, Any], objective: str, name: str, folder: Pat
         ),
         licence=card.get("licence") or _HUB_LICENCES.get(name, "see the model card"),
         note=card.get("note", note),
+        looks={**rf_sampler.LOOKS, **v_sampler.LOOKS},
     )

@@ -254,3 +254,5 @@ _K_SAMPLERS: dict[str, Callable[[list[float]], Iterator[Step]]] = {
     "k-dpm-2": _dpm_2,
 }
 SAMPLERS = (*_K_SAMPLERS, "k-dpm-fast", *_DDIM)
+LOOKS = {"k-heun": 2, "k-dpm-2": 2, "k-dpmpp-2s-ancestral": 2}
+"""Looks at the model per step, where it is more than one; only one in the last step."""

@@ -7,6 +7,7 @@ waiting for an answer that comes too late.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from audioforge.policy.drawing import Answer, Question
@@ -41,6 +42,7 @@ class Batcher:
         self._left: _Waiting | None = None
         """Taken from the queue, but did not fit the last batch."""
         self._worker: asyncio.Task[None] | None = None
+        self._busy = asyncio.Lock()
 
     async def __aenter__(self) -> Batcher:
         self._worker = asyncio.create_task(self._work())
@@ -75,6 +77,11 @@ class Batcher:
         finally:
             self._rows -= question.sampling.n
 
+    async def between(self, change: Callable[[], None]) -> None:
+        """Change the model between two batches; errors of `change` come through."""
+        async with self._busy:
+            await asyncio.to_thread(change)
+
     async def _work(self) -> None:
         while True:
             batch = [self._left or await self._queue.get()]
@@ -89,7 +96,8 @@ class Batcher:
                 else:
                     batch.append(following)
             if wanted := [w for w in batch if not w.answers.done()]:
-                await self._run(wanted)
+                async with self._busy:
+                    await self._run(wanted)
 
     async def _run(self, wanted: list[_Waiting]) -> None:
         questions = [w.question for w in wanted]

@@ -65,7 +65,7 @@ def embedded_policy(folder: str | Path = EMBEDDED_FOLDER, *, threads: int = 1) -
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env=_environment(),
+            env=child_environment(),
             start_new_session=True,  # an interrupt at the keyboard is ours to handle
         )
         try:
@@ -74,7 +74,7 @@ def embedded_policy(folder: str | Path = EMBEDDED_FOLDER, *, threads: int = 1) -
             _stop(child)
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """Return our environment, with the place this package was imported from on the path."""
     home = str(Path(str(audioforge.__file__)).resolve().parents[1])
     path = os.environ.get("PYTHONPATH")

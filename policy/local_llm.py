@@ -49,6 +49,8 @@ class LocalLLM:
         self.context = int(getattr(model.config, "max_position_embeddings", 2_048))
         """Tokens of prompt and answer together."""
         self.vocabulary = int(model.config.vocab_size)
+        self.version = 0
+        """Of the weights; a trainer raises it (`weights`)."""
         ends = self.model.generation_config.eos_token_id
         self.ends: frozenset[int] = frozenset(ends if isinstance(ends, list) else [ends]) | {
             self.tokenizer.eos_token_id

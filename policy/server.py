@@ -6,6 +6,9 @@ Serves /v1/models, /v1/chat/completions, /v1/completions, /health and vLLM's /ge
 in, token ids and log-probabilities out), which Atropos' ManagedServer needs. Prints one line with
 its URL when it is ready. It has no authentication: it binds to the loopback address unless told
 otherwise. Prompts and answers are never logged.
+
+With `--weights-under FOLDER` a trainer may change the weights: POST /weights names a folder below
+that one and a version, which /health and `system_fingerprint` tell from then on.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -29,15 +32,12 @@ from starlette.exceptions import HTTPException
 
 from audioforge.policy import wire
 from audioforge.policy.batcher import Batcher, Overloaded
+from audioforge.policy.body_limit import BodyLimit
 from audioforge.policy.drawing import Answer, Question
 from audioforge.policy.local_llm import LocalLLM, ModelFolderError, PromptError
-from audioforge.policy.wire import ChatBody, CompletionBody, GenerateBody
+from audioforge.policy.weights import FILE, WeightsError, read_weights
+from audioforge.policy.wire import ChatBody, CompletionBody, GenerateBody, WeightsBody
 
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-MAX_BODY = 1 << 20
-"""Bytes of a request body; larger ones are refused."""
 GONE_SECONDS = 0.25
 """How often a waiting request is looked after: a client that left needs no answer."""
 
@@ -46,13 +46,16 @@ class UnknownModel(ValueError):
     """A request names a model that is not served here."""
 
 
-def create_app(llm: LocalLLM, name: str, waiting: int = 1_024) -> FastAPI:
+def create_app(
+    llm: LocalLLM, name: str, waiting: int = 1_024, weights_under: Path | None = None
+) -> FastAPI:
     """Build the server.
 
     Args:
         llm: the loaded model.
         name: the model's id; requests may name this, the folder, or nothing.
         waiting: answers that may wait in the queue; more are refused with 503.
+        weights_under: the folder new weights may come from; None keeps the weights as they are.
     """
     batcher = Batcher(llm, waiting)
 
@@ -68,10 +71,11 @@ def create_app(llm: LocalLLM, name: str, waiting: int = 1_024) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
     )
-    app.add_middleware(_BodyLimit)
+    app.add_middleware(BodyLimit)
     _add_errors(app)
     _add_facts(app, llm, name)
     _add_answers(app, batcher, name)
+    _add_weights(app, batcher, weights_under)
     return app
 
 
@@ -81,7 +85,7 @@ def _add_facts(app: FastAPI, llm: LocalLLM, name: str) -> None:
 
     @app.get("/health")
     async def health() -> dict:
-        return {"status": "ok"}
+        return {"status": "ok", "weights_version": llm.version}
 
     @app.get("/v1/models")
     async def models() -> dict:
@@ -115,6 +119,28 @@ def _add_answers(app: FastAPI, batcher: Batcher, name: str) -> None:
         prompt = wire.prompt_ids(body.prompt, llm)
         found = await _answers(request, batcher, Question(prompt, body.sampling()))
         return await asyncio.to_thread(wire.generate_reply, llm, body, prompt, found)
+
+
+def _add_weights(app: FastAPI, batcher: Batcher, under: Path | None) -> None:
+    """Add the endpoint through which a trainer changes the weights."""
+
+    @app.post("/weights")
+    async def weights(body: WeightsBody) -> dict:
+        if under is None:
+            raise HTTPException(403, "weights are fixed here; start with --weights-under FOLDER")
+        file = (Path(body.folder) / FILE).resolve()
+        if not file.is_relative_to(under.resolve()):
+            raise HTTPException(403, f"weights must lie under {under}, got {body.folder!r}")
+
+        def change() -> None:
+            read_weights(batcher.llm.model, file)
+            batcher.llm.version = body.version
+
+        try:
+            await batcher.between(change)
+        except WeightsError as error:
+            raise HTTPException(400, str(error)) from error
+        return {"weights_version": batcher.llm.version}
 
 
 async def _answers(request: Request, batcher: Batcher, question: Question) -> list[Answer]:
@@ -165,39 +191,6 @@ def _add_errors(app: FastAPI) -> None:
         return JSONResponse(body, 500)
 
 
-class _BodyLimit:
-    """Reads the body up to MAX_BODY before anyone parses it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        parts, more, size = [], True, 0
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            more = message.get("more_body", False)
-            if size > MAX_BODY:
-                body = wire.error_body(
-                    f"body must be at most {MAX_BODY} bytes", "invalid_request_error"
-                )
-                return await JSONResponse(body, 413, headers={"Connection": "close"})(
-                    scope, receive, send
-                )
-        read: Message = {"type": "http.request", "body": b"".join(parts), "more_body": False}
-        pending = [read]
-
-        async def replay() -> Message:
-            return pending.pop() if pending else await receive()
-
-        return await self.app(scope, replay, send)
-
-
 async def serve(app: FastAPI, bound: socket.socket, announce: Any, lifeline: Any = None) -> None:
     """Serve on a bound socket until a signal comes, or until the `lifeline` file ends."""
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
@@ -235,6 +228,9 @@ def main() -> None:
     parser.add_argument(
         "--waiting", type=int, default=1_024, help="answers that may wait; more get 503"
     )
+    parser.add_argument(
+        "--weights-under", type=Path, help="a trainer may load weights from below this folder"
+    )
     parser.add_argument("--lifeline", action="store_true", help="stop when standard input ends")
     given = parser.parse_args()
     try:
@@ -253,7 +249,8 @@ def _run(given: argparse.Namespace) -> None:
     bound.bind((given.host, given.port))
     host, port = bound.getsockname()[:2]
     llm = LocalLLM(given.model, given.device)
-    app = create_app(llm, given.name or given.model.resolve().name, given.waiting)
+    name = given.name or given.model.resolve().name
+    app = create_app(llm, name, given.waiting, given.weights_under)
 
     def announce() -> None:
         sys.stdout.write(f"http://{host}:{port}/v1\n")

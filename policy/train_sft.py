@@ -13,7 +13,6 @@ import argparse
 import hashlib
 import json
 import math
-import os
 import sys
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from audioforge.policy.checkpoints import CheckpointError, restore_checkpoint, save_checkpoint
 from audioforge.policy.sft_batches import LessonBatch, Recipe, batch_loss, draw_batch
 from audioforge.policy.tokenizer import CONTEXT, build_tokenizer, training_texts
 
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "models" / "tiny-policy"
-
-
-class CheckpointError(ValueError):
-    """A checkpoint cannot be continued with what was asked."""
 
 
 def build_model(recipe: Recipe, tokenizer: Any) -> LlamaForCausalLM:
@@ -83,7 +79,7 @@ def train(
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=recipe.peak, betas=(0.9, 0.98), weight_decay=0.01
     )
-    start = _restore(model, optimiser, path, told)
+    start = restore_checkpoint(path, model, optimiser, told)
     smooth, step = math.nan, start
     columns = (
         TextColumn("{task.description}"),
@@ -112,12 +108,12 @@ def train(
                     task, completed=step + 1, description=f"tiny-policy loss {smooth:.3f}"
                 )
                 if (step + 1) % save_every == 0:
-                    _save(model, optimiser, path, {"step": step + 1, "told": told})
+                    save_checkpoint(path, model, optimiser, {"step": step + 1, "told": told})
                     progress.console.print(f"step {step + 1} loss {smooth:.3f}")
         except KeyboardInterrupt:
-            _save(model, optimiser, path, {"step": step, "told": told})
+            save_checkpoint(path, model, optimiser, {"step": step, "told": told})
             raise
-    _save(model, optimiser, path, {"step": max(start, recipe.steps), "told": told})
+    save_checkpoint(path, model, optimiser, {"step": max(start, recipe.steps), "told": told})
     return smooth
 
 
@@ -186,30 +182,6 @@ def _identity(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> str:
         name: value for name, value in asdict(recipe).items() if name not in ("steps", "sharpen")
     }
     return json.dumps(kept) + hashlib.sha256(vocabulary.encode()).hexdigest()
-
-
-def _save(
-    model: torch.nn.Module, optimiser: torch.optim.Optimizer, path: Path, place: dict[str, Any]
-) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    torch.save({**place, "model": model.state_dict(), "optimiser": optimiser.state_dict()}, partial)
-    os.replace(partial, path)
-
-
-def _restore(
-    model: torch.nn.Module, optimiser: torch.optim.Optimizer, path: Path, told: str
-) -> int:
-    if not path.exists():
-        return 0
-    kept = torch.load(path, map_location="cpu", weights_only=True)
-    if kept["told"] != told:
-        raise CheckpointError(
-            f"{path} belongs to another training; give another --work folder or remove it"
-        )
-    model.load_state_dict(kept["model"])
-    optimiser.load_state_dict(kept["optimiser"])
-    return int(kept["step"])
 
 
 def main() -> None:

@@ -114,6 +114,15 @@ class CompletionBody(_Body):
     )
 
 
+class WeightsBody(BaseModel):
+    """POST /weights: a trainer has new weights."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folder: str = Field(min_length=1, max_length=1_000, description="holds model.safetensors")
+    version: int = Field(ge=0, le=2**53)
+
+
 class TokensPrompt(BaseModel):
     """A prompt given as token ids."""
 
@@ -156,7 +165,7 @@ def chat_reply(
         }
         for index, answer in enumerate(answers)
     ]
-    return _envelope("chat.completion", model, choices, prompt, answers)
+    return _envelope("chat.completion", (model, llm.version), choices, prompt, answers)
 
 
 def completion_reply(
@@ -172,7 +181,7 @@ def completion_reply(
         }
         for index, answer in enumerate(answers)
     ]
-    return _envelope("text_completion", model, choices, prompt, answers)
+    return _envelope("text_completion", (model, llm.version), choices, prompt, answers)
 
 
 def generate_reply(
@@ -184,6 +193,7 @@ def generate_reply(
     """
     reply: dict[str, Any] = {
         "text": [answer.text for answer in answers],
+        "weights_version": llm.version,
         "finish_reasons": [answer.finish_reason for answer in answers],
         "prompt_token_ids": list(prompt),
         "token_ids": [list(answer.token_ids) for answer in answers],
@@ -215,14 +225,20 @@ def error_json(*args: Any) -> bytes:
 
 
 def _envelope(
-    kind: str, model: str, choices: list, prompt: Sequence[int], answers: list[Answer]
+    kind: str,
+    model: tuple[str, int],
+    choices: list,
+    prompt: Sequence[int],
+    answers: list[Answer],
 ) -> dict:
+    """Return what both kinds of reply share; `model` is its name and its weights' version."""
     written = sum(len(answer.token_ids) for answer in answers)
     return {
         "id": f"{'chatcmpl' if kind.startswith('chat') else 'cmpl'}-{uuid.uuid4().hex}",
         "object": kind,
         "created": int(time.time()),
-        "model": model,
+        "model": model[0],
+        "system_fingerprint": f"weights-{model[1]}",
         "choices": choices,
         "usage": {
             "prompt_tokens": len(prompt),

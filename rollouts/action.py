@@ -6,7 +6,7 @@ here are what any backend could take; compiling to one backend clamps and lists 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -47,6 +47,27 @@ class AudioAction(BaseModel):
 
 
 _TOKEN_FIELDS = ("temperature", "top_k", "top_p")
+
+
+Decides = Literal["both", "prompt", "parameters"]
+"""What of its action counts."""
+
+
+def restricted(
+    action: AudioAction, decides: Decides, baseline_prompt: str
+) -> tuple[AudioAction, tuple[str, ...]]:
+    """Leave of an action what the policy decides; return it, and what was put aside.
+
+    With "prompt" all settings but the length are the backend's recommended ones; with "parameters"
+    the prompt is the target's own baseline prompt.
+    """
+    if decides == "both":
+        return action, ()
+    if decides == "parameters":
+        changed: dict[str, Any] = {"prompt": baseline_prompt, "negative_prompt": None}
+        return action.model_copy(update=changed), ("the target's baseline prompt was used",)
+    kept = action.model_dump(include={"prompt", "negative_prompt", "seconds_total"})
+    return AudioAction(**kept), ("the recommended settings were used",)
 
 
 def schema_lines(capabilities: Capabilities) -> str:

@@ -22,7 +22,8 @@ import numpy as np
 from audioforge.generation.engine import Outcome, Overloaded
 from audioforge.generation.request import Clip, GenerationRequest
 from audioforge.reward_functions.score import RewardReport
-from audioforge.rollouts.action import compile_action
+from audioforge.rollouts.action import compile_action, restricted
+from audioforge.rollouts.cost import Charged, charged
 from audioforge.rollouts.guarded import Broken, judge_clips
 from audioforge.rollouts.messages import messages_for
 from audioforge.rollouts.parser import Parsed, parse_action
@@ -41,7 +42,7 @@ from audioforge.rollouts.studio import Ask, Completion, Judge, Studio
 if TYPE_CHECKING:
     from audioforge.data.targets import Target
 
-__all__ = ["Ask", "Completion", "Judge", "Studio", "collect_group"]
+__all__ = ["Ask", "Completion", "Judge", "Studio", "ask_for_one_clip", "collect_group"]
 
 
 @dataclass
@@ -115,13 +116,23 @@ def _draft(
         return _Draft(Completion("", "missing"), Parsed(None, ()), broken=missing)
     draft = _Draft(completions[place], parse_action(completions[place].text))
     if draft.parsed.action is not None:
-        draft.request, draft.notes = compile_action(
-            draft.parsed.action,
+        kept, aside = restricted(draft.parsed.action, studio.decides, target.baseline_prompt)
+        draft.request, notes = compile_action(
+            kept,
             studio.backend.capabilities,
             seconds=target.brief.seconds,
-            seed=clip_seed(studio.run_seed, target.id, group, place),
+            seed=clip_seed(studio.run_seed, target.id, group, 0 if studio.common_seed else place),
         )
+        draft.notes = aside + notes
     return draft
+
+
+def ask_for_one_clip(target: Target, completions: list[Completion], studio: Studio) -> bool:
+    """Say whether all answers ask for one and the same clip, so that all are worth the same."""
+    drafts = [_draft(target, 0, place, completions, studio) for place in range(len(completions))]
+    requests = [draft.request for draft in drafts]
+    keys = {replace(request, seed=0).key for request in requests if request is not None}
+    return len(keys) == 1 and None not in requests
 
 
 def _find_identical(drafts: list[_Draft]) -> None:
@@ -208,8 +219,9 @@ class _Setting:
 
 
 def _rollout(draft: _Draft, place: int, setting: _Setting) -> Rollout:
-    reward, reason = _verdict(draft)
     studio, target = setting.studio, setting.target
+    bill = _bill(draft, studio)
+    reward, reason = (bill.reward, "") if bill else _verdict(draft)
     seed = (
         draft.request.seed
         if draft.request
@@ -236,17 +248,25 @@ def _rollout(draft: _Draft, place: int, setting: _Setting) -> Rollout:
         report=draft.report,
         reward=reward,
         reason=reason,
+        cost=bill.cost if bill else None,
         seeds={"run": studio.run_seed, "clip": seed},
         timings={**setting.laps, **made_in},
         origin=studio.origin(),
     )
 
 
+def _bill(draft: _Draft, studio: Studio) -> Charged | None:
+    """Charge a judged clip what it cost."""
+    if draft.broken or draft.report is None or draft.clip is None or draft.request is None:
+        return None
+    wall, can = draft.clip.seconds_taken, studio.backend.capabilities
+    return charged(float(draft.report.total), draft.request, wall, can, studio.cost)
+
+
 def _verdict(draft: _Draft) -> tuple[float | None, str]:
+    """Return the verdict on an answer without a judged clip."""
     if draft.broken:
         return None, draft.broken
-    if draft.report is not None:
-        return float(draft.report.total), ""
     cut = (
         " (the answer was cut at the token limit)"
         if draft.completion.finish_reason == "length"

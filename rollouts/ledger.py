@@ -24,6 +24,11 @@ Outcome = Literal["sending", "unsent", "sent", "withheld", "unconfirmed"]
 SETTLED = frozenset({"sent", "withheld", "unconfirmed"})
 
 
+Item = dict[str, Any]
+"""One group to be made: "index" and "target"; then "answers", and "collecting", its task; or
+"made", the group and its tokens, where an earlier start has made it but not sent it."""
+
+
 class Answer(NamedTuple):
     """One answer of a language model, as text and as tokens."""
 

@@ -24,8 +24,9 @@ def group_metrics(groups: Iterable[Group]) -> dict[str, float]:
     """Return the means over all rollouts of these groups.
 
     Keys: "reward", "reward/<category>", "part/<name>" in [0, 1]; "format_rate", the share of
-    answers that could be parsed; "drop_rate", the share that was dropped; "rollouts", a count. A
-    mean over nothing is left out.
+    answers that could be parsed; "drop_rate", the share that was dropped; "cost/evaluations" and
+    "cost/seconds" of the clips, and "cost/charge", what was taken off their rewards; "rollouts", a
+    count. A mean over nothing is left out.
     """
     values: dict[str, list[float]] = defaultdict(list)
     for group in groups:
@@ -130,6 +131,8 @@ def _measure(rollout: Rollout, category: str, values: dict[str, list[float]]) ->
     values["reward"].append(rollout.reward)
     values[f"reward/{category}"].append(rollout.reward)
     values["format_rate"].append(float(rollout.action is not None))
+    for name, amount in (rollout.cost or {}).items():
+        values[f"cost/{name}"].append(amount)
     if rollout.report is not None:
         for name, score in rollout.report.parts.items():
             if score.scored:

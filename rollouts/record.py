@@ -96,6 +96,8 @@ class Rollout:
     """In [0, 1], or None: dropped."""
     reason: str = ""
     """Why it was dropped, or why the answer is worth 0 without a clip; else empty."""
+    cost: Mapping[str, float] | None = None
+    """"evaluations", "seconds", and the "charge": what the reward is below the report's total."""
     seeds: Mapping[str, int]
     """"run" and "clip"; the clip's is drawn here, never taken from the action."""
     timings: Mapping[str, float]
@@ -132,6 +134,7 @@ class Rollout:
             "report": None if self.report is None else self.report.to_json(),
             "reward": self.reward,
             "reason": self.reason,
+            **({"cost": dict(self.cost)} if self.cost else {}),
             "seeds": dict(self.seeds),
             "timings": {name: round(float(value), 6) for name, value in self.timings.items()},
             "origin": {**asdict(self.origin), "versions": dict(self.origin.versions)},
@@ -157,6 +160,7 @@ class Rollout:
                 issues=tuple(ParseIssue(**issue) for issue in line["issues"]),
                 notes=tuple(line["notes"]),
                 batch=tuple(line.get("batch", ())),
+                cost=line.get("cost"),
                 request=None
                 if line["request"] is None
                 else GenerationRequest.from_json(line["request"]),

@@ -176,6 +176,8 @@ def _run_facts(run: Mapping[str, Any], groups: Sequence[Group]) -> list[tuple[st
     """Return what the run was, as pairs of words."""
     config, facts = run["config"], run["facts"]
     versions = facts.get("versions") or {}
+    charges = [r.cost["charge"] for group in groups for r in group if r.cost]
+    mean_charge = f"{statistics.fmean(charges):.3f} of a reward on average" if any(charges) else ""
     pairs = [
         ("Language model", config.get("policy")),
         ("Generator", config.get("model")),
@@ -184,6 +186,7 @@ def _run_facts(run: Mapping[str, Any], groups: Sequence[Group]) -> list[tuple[st
         ("Targets", config.get("targets")),
         ("Plan", f"{config.get('groups')} groups of {config.get('group_size')}"),
         ("Seed", config.get("seed")),
+        ("Charged for cost", mean_charge),
         ("Started", facts.get("started")),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
     ]

@@ -189,6 +189,9 @@ def _settings(rollout: Rollout) -> tuple[tuple[str, str], ...]:
     ]
     if request.sigma_max not in (None, 1.0):
         settings.append(("sigma max", f"{request.sigma_max:g}"))
+    if rollout.report is not None and rollout.cost and rollout.cost["charge"]:
+        charge, total = rollout.cost["charge"], rollout.report.total
+        settings.append(("charged for cost", f"{charge:.3f} of {total:.3f}"))
     return tuple(settings)
 
 
@@ -239,6 +242,7 @@ def _facts(rollout: Rollout) -> str:
         "clip": asdict(rollout.clip) if rollout.clip else None,
         "seeds": dict(rollout.seeds),
         "timings": dict(rollout.timings),
+        "cost": dict(rollout.cost or {}),
         "attempt": rollout.attempt,
     }
     return json.dumps(

@@ -13,7 +13,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,22 +21,18 @@ from typing import Any
 from audioforge.data.targets import Target
 from audioforge.generation.engine_settings import EngineSettings
 from audioforge.generation.registry import load_engine
-from audioforge.generation.request import GenerationRequest
-from audioforge.rollouts.action import compile_action
-from audioforge.rollouts.collect import Completion, Judge, Studio, collect_group
+from audioforge.rollouts.action import Decides
+from audioforge.rollouts.collect import Completion, Judge, Studio, ask_for_one_clip, collect_group
+from audioforge.rollouts.cost import FREE, CostWeights
 from audioforge.rollouts.keeping import KeepAudio
-from audioforge.rollouts.ledger import Answer, Ledger
+from audioforge.rollouts.ledger import Answer, Item, Ledger
 from audioforge.rollouts.metrics import engine_metrics
 from audioforge.rollouts.outgoing import Encoded
-from audioforge.rollouts.parser import parse_action
 from audioforge.rollouts.pool import target_pool
-from audioforge.rollouts.record import Group, recorded_group, versions
+from audioforge.rollouts.record import Group, versions
 from audioforge.rollouts.store import RunStore
 from audioforge.rollouts.studio import recall
-
-Item = dict[str, Any]
-"""One group to be made: "index" and "target"; then "answers", and "collecting", its task; or
-"made", the group and its tokens, where an earlier start has made it but not sent it."""
+from audioforge.rollouts.unsettled import unsettled_items
 
 AskTokens = Callable[[list[dict[str, str]], int, int], Awaitable[list[Answer]]]
 """One LLM call: (messages, n, index of the group) gives n answers."""
@@ -70,6 +66,12 @@ class SessionConfig:
     """Name of the language model, for the record."""
     groups: int | None = None
     """How many groups to make in all; None goes on without end."""
+    cost: CostWeights = FREE
+    """What is charged for a clip; evaluations charge nothing."""
+    common_seed: bool = False
+    """Whether clips of a group start from the same noise."""
+    decides: Decides = "both"
+    """What of an action counts."""
     record: bool = True
     """Whether groups go to the run folder."""
     deliver: bool = False
@@ -105,6 +107,9 @@ class Session:
             config.run_seed,
             config.group_size,
             config.policy,
+            cost=config.cost,
+            common_seed=config.common_seed,
+            decides=config.decides,
         )
         facts = {
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -121,7 +126,11 @@ class Session:
         self.ledger = Ledger(config.out) if self.store and config.deliver else None
         self._seen, self._seen_at = engine.metrics(), time.monotonic()
         self.next_index = 0
-        self.again: deque[Item] = deque(self._unsettled())
+        self.again: deque[Item] = deque(
+            unsettled_items(self.ledger, self.store, self.done, self.target_at)
+            if self.ledger and self.store
+            else ()
+        )
         self._begun = {item["index"] for item in self.again}
 
     @property
@@ -184,7 +193,7 @@ class Session:
                 if self.ledger is not None:
                     self.ledger.answered(item["index"], item["answers"])
             completions = [answer.completion for answer in item["answers"]]
-            if distinct and n > 1 and self._equal(completions, item["target"]):
+            if distinct and n > 1 and ask_for_one_clip(item["target"], completions, self.studio):
                 raise EqualAnswers
             return completions
 
@@ -197,7 +206,8 @@ class Session:
     async def evaluate(self, count: int, ask: AskTokens, at_once: int = 8) -> list[Group]:
         """Make one unrecorded rollout for each of the first `count` held-out targets.
 
-        The seeds depend on the run seed and the target only, so that evaluations can be compared.
+        The seeds depend on the run seed and the target only, and nothing is charged for cost, so
+        that evaluations can be compared.
 
         Args:
             count: how many targets, dealt over the categories.
@@ -206,7 +216,9 @@ class Session:
         """
         config, gate = self.config, asyncio.Semaphore(at_once)
         pool = target_pool(config.targets_file, "eval", config.categories, config.run_seed)
-        studio = replace(self.studio, store=None, group_size=1, memory=deque(), apart="evaluation")
+        studio = replace(
+            self.studio, store=None, group_size=1, memory=deque(), cost=FREE, apart="evaluation"
+        )
 
         async def one(index: int, target: Target) -> Group:
             async def answers(messages: list[dict[str, str]], n: int) -> list[Completion]:
@@ -223,45 +235,6 @@ class Session:
         finally:
             for task in tasks:
                 task.cancel()
-
-    def _equal(self, completions: list[Completion], target: Target) -> bool:
-        """Say whether all answers ask for one and the same clip, whatever the backend ignores."""
-        keys = set()
-        for completion in completions:
-            action = parse_action(completion.text).action
-            if action is None:
-                return False
-            seconds, capabilities = target.brief.seconds, self.studio.backend.capabilities
-            request: GenerationRequest = compile_action(
-                action, capabilities, seconds=seconds, seed=0
-            )[0]
-            keys.add(request.key)
-        return len(keys) == 1
-
-    def _unsettled(self) -> list[Item]:
-        """Return what an earlier start has asked or made but not sent, as items."""
-        if self.ledger is None:
-            return []
-        kept = {index: self.ledger.answers(index) for index in self.ledger.open()}
-        made = {index for index, answers in kept.items() if answers} & self.done
-        groups = {
-            group[0].group: group
-            for group in (self.store.groups() if self.store and made else ())
-            if group[0].group in made
-        }
-        items: list[Item] = []
-        for index, answers in kept.items():
-            item: Item = {"index": index, "target": self.target_at(index)}
-            if answers and index in groups:
-                group = recorded_group(item["target"], groups[index])
-                item["made"] = (group, [answer.encoded for answer in answers])
-            elif answers:
-                item["answers"] = answers
-            elif index in self.done:
-                self.ledger.settle(index, "withheld", "its tokens were lost")
-                continue
-            items.append(item)
-        return items
 
     def overlap(self, groups: int) -> None:
         """Make passes small enough that others are asked for and judged meanwhile.
@@ -300,6 +273,9 @@ class Session:
         return {
             **{name: getattr(self.config, name) for name in names},
             **self.config.fixed,
+            **({"cost": asdict(self.config.cost)} if self.config.cost.on else {}),
+            **({"common_seed": True} if self.config.common_seed else {}),
+            **({"decides": self.config.decides} if self.config.decides != "both" else {}),
             "targets_sha256": hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest(),
             "weights_sha256": self.studio.backend.weights_sha256,
         }

@@ -11,6 +11,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from audioforge.reward_functions import CombinedReward, RewardConfig
+from audioforge.rollouts.action import Decides
+from audioforge.rollouts.cost import CostWeights
 from audioforge.rollouts.keeping import RULE
 from audioforge.rollouts.launch import FOLDERS
 from audioforge.rollouts.session import SessionConfig
@@ -32,6 +34,10 @@ def _weight(part: str) -> float | None:
         le=10,
         description=f"Weight of {part}, 0 to 10; empty: the category's own",
     )
+
+
+def _cost(of: str) -> float:
+    return Field(default=0.0, ge=0, lt=1, description=f"Most of a reward charged for {of}, 0: none")
 
 
 class EnvSettings(BaseModel):
@@ -76,6 +82,15 @@ class EnvSettings(BaseModel):
     w_alignment: float | None = _weight("prompt alignment")
     w_technical: float | None = _weight("technical care")
     w_creativity: float | None = _weight("creativity")
+    common_seed: bool = Field(
+        default=False, description="Clips of a group start from the same noise: less luck"
+    )
+    decides: Decides = Field(
+        default="both", description="What of an answer counts: both, prompt or parameters"
+    )
+    cost_steps: float = _cost("model evaluations; all of it at 100")
+    cost_seconds: float = _cost("seconds of audio; all of it at the model's longest")
+    cost_wall: float = _cost("wall time; half of it at 1 s a clip; not reproducible")
     max_answer_tokens: int = Field(
         default=256, ge=16, le=32_768, description="Length of one answer in tokens"
     )
@@ -144,7 +159,8 @@ class EnvSettings(BaseModel):
             policy: name of the language model.
 
         Raises:
-            ValueError: the rewards file is broken, or `reward_device` is not there.
+            ValueError: the rewards file is broken, `reward_device` is not there, or the weights of
+                cost are 1 or more together.
         """
         names = ("targets_file", "split", "categories", "run_seed", "group_size", "model", "device")
         reward = self.reward_config()
@@ -161,6 +177,9 @@ class EnvSettings(BaseModel):
             reward=CombinedReward(reward, self.reward_device),
             policy=policy,
             groups=self.total_steps if command == "process" else None,
+            cost=CostWeights(self.cost_steps, self.cost_seconds, self.cost_wall),
+            common_seed=self.common_seed,
+            decides=self.decides,
             record=command != "evaluate",
             deliver=command == "serve",
             keep_audio=self.keep_audio,

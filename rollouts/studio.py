@@ -13,6 +13,8 @@ from audioforge.data.brief import Brief
 from audioforge.generation.backend import Backend
 from audioforge.generation.engine import Engine, EngineSettings
 from audioforge.reward_functions.score import RewardReport
+from audioforge.rollouts.action import Decides
+from audioforge.rollouts.cost import FREE, CostWeights
 from audioforge.rollouts.record import Origin, Rollout, versions
 from audioforge.rollouts.store import RunStore
 from audioforge.utils.audio_processing import Audio, read_audio
@@ -68,6 +70,13 @@ class Studio:
     """Name of the language model, for the record."""
     memory: deque[np.ndarray] = field(default_factory=lambda: deque(maxlen=MEMORY))
     """Creativity vectors of the latest clips."""
+    cost: CostWeights = FREE
+    common_seed: bool = False
+    """Whether all clips of a group start from the same noise: then their rewards differ by what was
+    asked and less by luck (common random numbers)."""
+    decides: Decides = "both"
+    """What of an action counts."""
+    """What is charged for steps, seconds and wall time."""
     apart: str = ""
     """Clips with another word are not made in the same pass."""
     engine: Engine = field(init=False)

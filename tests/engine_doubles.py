@@ -5,27 +5,16 @@ from __future__ import annotations
 import os
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
+from engine_backends import Nothing
 
-from audioforge.generation.backend import Capabilities, GenerationDefaults
 from audioforge.generation.engine_batch import Pass, run_pass
 from audioforge.generation.request import Clip, Failure, GenerationRequest
 from audioforge.utils.audio_processing import Audio
 
-CAN = Capabilities(
-    model="double",
-    sample_rate=8_000,
-    channels=1,
-    max_seconds=10.0,
-    steps=(1, 100),
-    cfg_scale=(0.0, 10.0),
-    samplers=("none",),
-    negative_prompt=False,
-    recommended=GenerationDefaults(1, 1.0, "none"),
-    licence="MIT",
-    note="For tests.",
-)
+CAN = replace(Nothing.capabilities, model="double", note="For tests.")
 
 
 def request(seed: int, prompt: str = "plain") -> GenerationRequest:

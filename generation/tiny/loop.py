@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 _COLUMNS = (
@@ -108,6 +109,18 @@ def is_finished(path: Path, schedule: Schedule) -> bool:
         path.exists()
         and torch.load(path, map_location="cpu", weights_only=True)["step"] >= schedule.steps
     )
+
+
+def run_stages(stages: Mapping[str, Callable[[], object]], only: str = "") -> None:
+    """Run all stages of a training script in order, or one.
+
+    Raises:
+        typer.BadParameter: there is no stage of that name.
+    """
+    if only and only not in stages:
+        raise typer.BadParameter(f"--only must be one of {list(stages)}, got {only!r}")
+    for name in [only] if only else stages:
+        stages[name]()
 
 
 def _save(model: torch.nn.Module, optimiser: torch.optim.Optimizer, path: Path, step: int) -> None:

@@ -18,7 +18,7 @@ import torch
 import typer
 
 from audioforge.generation.tiny import musicgen_codec, musicgen_decoder
-from audioforge.generation.tiny.loop import Schedule, is_finished
+from audioforge.generation.tiny.loop import Schedule, is_finished, run_stages
 from audioforge.generation.tiny.musicgen_clips import (
     FRAMES,
     SECONDS,
@@ -165,10 +165,7 @@ def main(
         "decoder": run.decoder,
         "export": lambda: run.export(out),
     }
-    if only and only not in stages:
-        raise typer.BadParameter(f"--only must be one of {list(stages)}, got {only!r}")
-    for name in [only] if only else list(stages):
-        stages[name]()
+    run_stages(stages, only)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from audioforge.generation.stable_audio_load import CARD, CONFIG, WEIGHTS
 from audioforge.generation.tiny import autoencoder_stage, design, diffusion_stage
 from audioforge.generation.tiny.clips import ClipSpec, draw, load_or_render
-from audioforge.generation.tiny.loop import Schedule, is_finished
+from audioforge.generation.tiny.loop import Schedule, is_finished, run_stages
 
 SEED = 1
 _FEED_FORWARD = ".ff.ff."
@@ -163,10 +163,7 @@ def main(
         "decoder": run.decoder,
         "export": lambda: run.export(out),
     }
-    if only and only not in stages:
-        raise typer.BadParameter(f"--only must be one of {list(stages)}, got {only!r}")
-    for name in [only] if only else list(stages):
-        stages[name]()
+    run_stages(stages, only)
 
 
 if __name__ == "__main__":

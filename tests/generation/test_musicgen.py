@@ -1,6 +1,5 @@
 """The MusicGen backend against transformers' own generate, and its promises about batches."""
 
-import asyncio
 import dataclasses
 import random
 
@@ -10,7 +9,6 @@ import pytest
 import torch
 
 from audioforge.generation import musicgen_graphs
-from audioforge.generation.engine import Engine
 from audioforge.generation.musicgen import MusicgenBackend
 from audioforge.generation.musicgen_graphs import FixedStep
 from audioforge.generation.musicgen_player import FEWEST_ROWS
@@ -170,21 +168,6 @@ def test_what_the_checkpoint_cannot_do_is_a_failure_and_spares_its_neighbours(mo
     assert failed.kind == "invalid"
     assert words in failed.message
     assert isinstance(made, Clip)
-
-
-def test_out_of_memory_is_the_engines_to_handle_and_no_clip_is_lost(mono, monkeypatch):
-    tokens, sizes = mono.tokens, []
-
-    def tight(requests):
-        sizes.append(len(requests))
-        if len(requests) > 1:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return tokens(requests)
-
-    monkeypatch.setattr(mono, "tokens", tight)
-    clips = asyncio.run(Engine.in_process(mono).generate(MIXED[:4]))
-    assert all(isinstance(c, Clip) for c in clips)
-    assert sizes == [4, 2, 1, 1, 1, 1]
 
 
 def test_logits_that_are_not_finite_fail_and_say_so(musicgen_folders):

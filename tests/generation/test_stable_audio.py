@@ -1,6 +1,5 @@
 """The Stable Audio backend against upstream's own sampling, and its promises about batches."""
 
-import asyncio
 import dataclasses
 import json
 import random
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from audioforge.generation.engine import Engine
 from audioforge.generation.request import Clip, Failure, GenerationRequest
 from audioforge.generation.rf_sampler import program
 from audioforge.generation.stable_audio import StableAudioBackend
@@ -92,30 +90,6 @@ def test_what_the_checkpoint_cannot_do_is_a_failure_and_spares_its_neighbours(
     assert isinstance(failed, Failure)
     assert words in failed.message
     assert isinstance(made, Clip)
-
-
-def test_out_of_memory_is_the_engines_to_handle_and_no_clip_is_lost(backend, monkeypatch):
-    latents, sizes = backend.latents, []
-
-    def tight(requests):
-        sizes.append(len(requests))
-        if len(requests) > 1:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return latents(requests)
-
-    monkeypatch.setattr(backend, "latents", tight)
-    clips = asyncio.run(Engine.in_process(backend).generate(MIXED[:4]))
-    assert all(isinstance(c, Clip) for c in clips)
-    assert sizes == [4, 2, 1, 1, 1, 1]
-
-
-def test_a_request_too_large_for_memory_alone_is_a_failure(backend, monkeypatch):
-    def never(requests):
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(backend, "latents", never)
-    clips = asyncio.run(Engine.in_process(backend).generate(MIXED[:2]))
-    assert [c.kind for c in clips] == ["memory", "memory"]
 
 
 def test_an_unknown_sampler_has_no_coefficients():

@@ -1,13 +1,16 @@
 """Training of the embedded model: every stage runs, resumes exactly, and exports what loads."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+import typer
 
 from audioforge.generation.request import Clip, GenerationRequest
 from audioforge.generation.stable_audio import StableAudioBackend
 from audioforge.generation.tiny import clips, design, diffusion_stage
-from audioforge.generation.tiny.loop import Schedule, is_finished, run_steps, start_from
+from audioforge.generation.tiny.loop import Schedule, is_finished, run_stages, run_steps, start_from
 from audioforge.generation.tiny.train_stable_audio import Run
 
 
@@ -80,3 +83,15 @@ def test_every_stage_runs_and_the_export_generates(tmp_path):
     (clip,) = backend.generate([GenerationRequest("techno beat, 128 bpm", 1.0, seed=1, steps=1)])
     assert isinstance(clip, Clip)
     assert clip.audio.samples.shape == (1, 16_000)
+
+
+def test_stages_run_in_order_or_one_alone_and_an_unknown_one_is_one_clear_line():
+    done = []
+    stages = {name: partial(done.append, name) for name in ("clips", "codec", "export")}
+    run_stages(stages)
+    run_stages(stages, "codec")
+    assert done == ["clips", "codec", "export", "codec"]
+    with pytest.raises(
+        typer.BadParameter, match=r"--only must be one of .*'codec'.*, got 'codecs'"
+    ):
+        run_stages(stages, "codecs")

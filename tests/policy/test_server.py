@@ -4,43 +4,16 @@ import asyncio
 import json
 import threading
 import time
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 
 import openai
 import pytest
-
-MESSAGES = [
-    {"role": "system", "content": "Answer in JSON."},
-    {"role": "user", "content": "drum loop, 128 bpm"},
-]
-
-
-def call(url, body=None, raw=None):
-    """Return status and JSON of a GET (no body) or POST."""
-    told = raw if raw is not None else None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, told, {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=60) as reply:
-            return reply.status, json.load(reply)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
-
-
-def chat(url, **fields):
-    return call(
-        f"{url}/v1/chat/completions", {"messages": MESSAGES, "max_tokens": 16, "seed": 1, **fields}
-    )
-
-
-def texts(reply):
-    return [choice["message"]["content"] for choice in reply[1]["choices"]]
+from server_calls import MESSAGES, call, chat, texts
 
 
 def test_health_and_models(small_server):
-    assert call(f"{small_server}/health") == (200, {"status": "ok"})
+    assert call(f"{small_server}/health") == (200, {"status": "ok", "weights_version": 0})
     status, listed = call(f"{small_server}/v1/models")
     assert status == 200
     assert [model["id"] for model in listed["data"]] == ["small"]

@@ -116,6 +116,34 @@ def test_every_clip_has_its_own_seed_and_the_same_run_draws_the_same_ones(collec
     assert clip_seed(0, "a", 0, 0) != clip_seed(0, "b", 0, 0)
 
 
+def test_with_a_common_seed_a_group_starts_from_one_noise_and_the_next_from_another(
+    target, judge, ask_with, say
+):
+    studio = Studio(SynthBackend(), judge, group_size=3, common_seed=True)
+    answers = [say(prompt="rain"), say(prompt="techno beat"), say(prompt="bell")]
+    seeds = [
+        {r.request.seed for r in asyncio.run(collect_group(target, index, ask, studio)).rollouts}
+        for index, ask in ((0, ask_with(*answers)), (1, ask_with(*answers)))
+    ]
+    assert [len(found) for found in seeds] == [1, 1]
+    assert seeds[0] != seeds[1]
+
+
+@pytest.mark.parametrize("decides", ["both", "prompt", "parameters"])
+def test_only_what_the_policy_decides_reaches_the_generator(target, judge, ask_with, say, decides):
+    backend = SynthBackend()
+    studio = Studio(backend, judge, group_size=1, decides=decides)
+    ask = ask_with(say(prompt="rain", seconds_total=1.0, steps=1, cfg_scale=1.0))
+    rollout = asyncio.run(collect_group(target, 0, ask, studio)).rollouts[0]
+    usual = backend.capabilities.recommended
+    own_prompt, own_settings = decides != "parameters", decides != "prompt"
+    assert rollout.request.prompt == ("rain" if own_prompt else target.baseline_prompt)
+    assert rollout.request.steps == (1 if own_settings else usual.steps)
+    assert rollout.request.seconds == 1.0
+    assert rollout.action.steps == 1  # what was said stays on record
+    assert bool(rollout.notes) == (decides != "both")
+
+
 def test_a_failed_clip_is_tried_once_more_alone(collect, say):
     backend = FailingBackend()
     group = collect(say(prompt="flaky rain"), say(prompt="bell"), backend=backend)

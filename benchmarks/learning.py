@@ -1,0 +1,236 @@
+"""Does a language model learn here? GRPO through the real Atropos API, judged on held-out targets.
+
+    python benchmarks/learning.py [--quick] [--seeds 3] [--steps 40] [--out FILE]
+
+Each seed is one run of `policy.learn`: four processes, from the shipped policy. Then all answer the
+same held-out targets (half curated, half procedural), with the same clip seeds: the policy before
+and after, random actions, the targets' baseline prompts with recommended settings, with the curated
+presets and with settings found by `audioforge optimize`'s search on training targets, and an oracle
+that says all that is asked. Intervals are 95 % bootstraps over targets, and over seeds where there
+are some. The judge hears what no reward part measures; `alarm` is true when the reward rises and
+the judge falls. Everything is kept in `--work`: the same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from _common import Benchmark
+from learning_arms import Arm, at_random, baseline, held_out, policy, preset, searched, told
+from learning_measures import Hall, Heard
+from learning_plot import plot
+
+from audioforge.data.families import CATEGORIES
+from audioforge.policy.embedded import EMBEDDED_FOLDER
+from audioforge.policy.learn import Plan, learn
+from audioforge.rollouts.optimize import OptimizeConfig, optimize
+from audioforge.utils.parameter_optimizer import Plan as SearchPlan
+
+ROOT = Path(__file__).resolve().parents[1]
+REWARDS = ROOT / "configs" / "rewards.yaml"
+MODEL = "tiny-stable-audio"
+RATE = 3e-4
+ENVIRONMENT = (
+    *("--env.split", "procedural", "--env.max_answer_tokens", "160", "--env.max_batch", "24"),
+    *("--env.rewards_file", str(REWARDS), "--env.common_seed", "true"),
+)
+"""What is trained on: drawn targets, and the reward that every arm is judged by."""
+BOOTSTRAPS = 4_000
+QUICK = {"seeds": 1, "steps": 1, "targets": 4, "answers": 1, "batch": 16, "group": 4}
+
+
+class Arms:
+    """The answers of every arm, heard once and kept."""
+
+    def __init__(self, hall: Hall, targets: Sequence[Any], answers: int, folder: Path) -> None:
+        self.hall, self.targets, self.answers, self.folder = hall, targets, answers, folder
+
+    def heard(self, name: str, arm: Callable[[], Arm]) -> list[list[Heard]]:
+        """Return what was heard of an arm; `arm` is only built where it was not heard yet."""
+        path = self.folder / f"{name}.json"
+        if not path.exists():
+            made = self.hall.hear(self.targets, arm()(self.targets, self.answers))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps([[one.to_json() for one in row] for row in made]))
+        return [[Heard(**one) for one in row] for row in json.loads(path.read_text())]
+
+
+def trained(given: Any, seed: int) -> Path:
+    """Train one seed, or take what an earlier start has trained; return the model's folder."""
+    out = (given.work / f"seed{seed}").resolve()
+    if not (out / "train" / "model" / "config.json").exists():
+        extra = ("--rate", str(RATE))
+        learn(
+            Plan(
+                out=out,
+                steps=given.steps,
+                group_size=given.group,
+                batch_size=given.batch,
+                seed=seed,
+                trainer=extra,
+                environment=ENVIRONMENT,
+            )
+        )
+    return out / "train" / "model"
+
+
+def found_settings(hall: Hall, folder: Path, quick: bool) -> dict[str, dict[str, Any]]:
+    """Search settings for every category on training targets, with the same reward."""
+    chosen = {}
+    plan = SearchPlan(trials=4, rungs=(2, 4)) if quick else SearchPlan(trials=16, rungs=(4, 8))
+    for category in CATEGORIES:
+        config = OptimizeConfig(
+            category=category, plan=plan, choice_cases=4 if quick else 8, verdict_cases=2
+        )
+        found = optimize(config, hall.engine, hall.studio.reward, folder)
+        chosen[category] = dict(found.recommended["quality"].setting)
+    return chosen
+
+
+def values(heard: Sequence[Sequence[Heard]], name: str) -> np.ndarray:
+    """Return the mean of one measure per target; nan where it does not apply."""
+    rows = [
+        [float(v) for one in row if (v := getattr(one, name)) is not None] or [np.nan]
+        for row in heard
+    ]
+    return np.array([np.mean(row) for row in rows])
+
+
+def interval(rows: np.ndarray) -> list[float]:
+    """Return the 95 % bootstrap interval of a mean; rows [seeds, targets], both drawn anew."""
+    rng, (seeds, count) = np.random.default_rng(0), rows.shape
+    means = [
+        np.nanmean(rows[rng.integers(seeds, size=seeds)][:, rng.integers(count, size=count)])
+        for _ in range(BOOTSTRAPS)
+    ]
+    return [float(edge) for edge in np.percentile(means, (2.5, 97.5))]
+
+
+def summary(heard: Sequence[Sequence[Heard]]) -> dict[str, Any]:
+    """Return what one arm did, in figures."""
+    every = [one for row in heard for one in row]
+    made = [one for one in every if one.steps is not None]
+
+    def mean(name: str) -> float | None:
+        told = [float(v) for one in every if (v := getattr(one, name)) is not None]
+        return float(np.mean(told)) if told else None
+
+    samplers = sorted({str(one.sampler) for one in made})
+    return {
+        "reward": mean("reward"),
+        "reward_ci": interval(values(heard, "reward")[None]),
+        "judge": mean("judge"),
+        "parse_rate": len(made) / len(every),
+        "names_family": mean("names_family"),
+        "names_tempo": mean("names_tempo"),
+        "steps_p50": float(np.median([one.steps for one in made])) if made else None,
+        "cfg_p50": float(np.median([one.cfg_scale for one in made])) if made else None,
+        "samplers": {name: sum(one.sampler == name for one in made) for name in samplers},
+    }
+
+
+def curve(folder: Path) -> list[dict[str, float]]:
+    """Return the training log of a seed."""
+    lines = (folder / "train" / "train.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def main() -> None:
+    """Train, judge and report."""
+    benchmark = Benchmark(__doc__)
+    add = benchmark.parser.add_argument
+    add("--seeds", type=int, default=3)
+    add("--steps", type=int, default=40)
+    add("--group", type=int, default=8, help="answers to one target")
+    add("--batch", type=int, default=64, help="answers of one step")
+    add("--targets", type=int, default=48, help="held out")
+    add("--answers", type=int, default=3, help="to each held-out target")
+    add("--work", type=Path, default=Path("artifacts/learning"))
+    add("--plot", type=Path, help="draw curves and arms to this picture")
+    given = benchmark.options()
+    if given.quick:
+        vars(given).update(QUICK, work=given.work / "quick")
+        shutil.rmtree(given.work, ignore_errors=True)
+    torch.set_num_threads(2)
+    models = [trained(given, seed) for seed in range(given.seeds)]
+    hall = Hall(MODEL, REWARDS, 200 if given.quick else 1_200)
+    can = hall.engine.capabilities
+    arms = Arms(hall, held_out(given.targets), given.answers, given.work / "arms")
+    start = arms.heard("start", lambda: policy(EMBEDDED_FOLDER, can))
+    ends = [
+        arms.heard(f"end{seed}", lambda model=model: policy(model, can))
+        for seed, model in enumerate(models)
+    ]
+    others = {
+        "random": arms.heard("random", lambda: at_random(can)),
+        "baseline": arms.heard("baseline", lambda: baseline(can)),
+        "presets": arms.heard("presets", preset),
+        "search": arms.heard(
+            "search", lambda: searched(found_settings(hall, given.work / "search", given.quick))
+        ),
+        "oracle": arms.heard("oracle", lambda: told(can)),
+    }
+    curves = [curve(given.work / f"seed{seed}") for seed in range(given.seeds)]
+    numbers = compared(start, ends, others) | {
+        "train_seeds": given.seeds,
+        "steps": given.steps,
+        "targets": given.targets,
+        "answers": given.answers,
+        "wall_s": [told[-1]["time"] - told[0]["time"] + told[0]["wait_seconds"] for told in curves],
+        "curves": [[line["reward_mean"] for line in told] for told in curves],
+    }
+    if given.plot:
+        plot(numbers, given.plot)
+    benchmark.finish(numbers)
+
+
+def compared(
+    start: Sequence[Sequence[Heard]],
+    ends: Sequence[Sequence[Sequence[Heard]]],
+    others: dict[str, list[list[Heard]]],
+) -> dict[str, Any]:
+    """Return before against after, and after against the other arms, paired by target."""
+
+    def rows(name: str) -> np.ndarray:
+        return np.stack([values(end, name) for end in ends])
+
+    def gain(name: str, over: Sequence[Sequence[Heard]]) -> np.ndarray:
+        return rows(name) - values(over, name)[None]
+
+    reward, judged = gain("reward", start), gain("judge", start)
+    rise, judge_rise = float(np.nanmean(reward)), float(np.nanmean(judged))
+    return {
+        "start": float(np.mean(values(start, "reward"))),
+        "end": float(np.mean(rows("reward"))),
+        "end_ci": interval(rows("reward")),
+        "gain": rise,
+        "gain_ci": interval(reward),
+        "gain_by_seed": [float(np.mean(row)) for row in reward],
+        **{name: float(np.mean(values(heard, "reward"))) for name, heard in others.items()},
+        "gain_over": {
+            name: {
+                "gain": float(np.nanmean(gain("reward", heard))),
+                "ci": interval(gain("reward", heard)),
+            }
+            for name, heard in others.items()
+        },
+        "judge_start": float(np.nanmean(values(start, "judge"))),
+        "judge_end": float(np.nanmean(rows("judge"))),
+        "judge_gain_ci": interval(judged),
+        "alarm": rise > 0 > judge_rise,
+        "arms": {
+            "start": summary(start),
+            **{f"end{seed}": summary(end) for seed, end in enumerate(ends)},
+            **{name: summary(heard) for name, heard in others.items()},
+        },
+    }
+
+
+if __name__ == "__main__":
+    main()
