@@ -108,7 +108,7 @@ class AudioForgeEnv(BaseEnv):
         self.resources.callback(self.board.finish)
         if self.session.ledger is not None:
             api = TrainerApi(self.config.rollout_server_url)
-            self.delivery = Delivery(api, self.session.ledger, str(self.folder.resolve()))
+            self.delivery = Delivery(api, self.session.ledger)
         if self.settled.embedded and self.session.missing != 0:
             server.base_url = self.resources.enter_context(embedded_policy())
         elif self.command != "serve" and self.session.missing != 0:
@@ -267,6 +267,8 @@ class AudioForgeEnv(BaseEnv):
 
     async def _finish_begun(self) -> None:
         """Make, record and send the groups that are in flight; those not yet asked for wait."""
+        if "delivery" not in vars(self):
+            return
         if self.eval_runner is not None:
             self.eval_runner.cancel()
         begun = [item for item in [*self.backlog, *self.session.again] if "collecting" in item]

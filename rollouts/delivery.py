@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -24,15 +25,16 @@ _log = logging.getLogger("audioforge.delivery")
 class Delivery:
     """Sends groups in the order in which they are given."""
 
-    def __init__(self, api: TrainerApi, ledger: Ledger, run: str) -> None:
+    def __init__(self, api: TrainerApi, ledger: Ledger) -> None:
         """Prepare.
 
         Args:
             api: where groups go.
             ledger: keeps what became of each.
-            run: a name that no other run has, to recognise our own groups by.
         """
-        self.api, self.ledger, self.run = api, ledger, run
+        self.api, self.ledger = api, ledger
+        self.run = uuid.uuid4().hex
+        """Travels with our groups, to recognise them by."""
         self.env_id = -1
         """Ours at the API that is there now; set by who registers."""
         self.waiting: set[asyncio.Task[str]] = set()
@@ -48,6 +50,7 @@ class Delivery:
         task = asyncio.create_task(self._send(payload))
         self.waiting.add(task)
         task.add_done_callback(self.waiting.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(task)
 
     async def rejoin(

@@ -84,7 +84,7 @@ def deliver(folder, url: str, groups: list[dict], env_id: int = 0) -> tuple[list
         ledger = Ledger(folder)
         for one in groups:
             ledger.answered(one["generation_params"]["group"], answers())
-        delivery = Delivery(TrainerApi(url), ledger, "run")
+        delivery = Delivery(TrainerApi(url), ledger)
         delivery.env_id = env_id
         async with asyncio.timeout(60):
             return await asyncio.gather(*(delivery.send(one) for one in groups)), ledger.open()
@@ -128,7 +128,7 @@ def test_nothing_is_sent_to_an_api_that_has_no_trainer_yet(api, tmp_path):
     async def run():
         ledger = Ledger(tmp_path)
         ledger.answered(7, answers())
-        delivery = Delivery(TrainerApi(api), ledger, "run")
+        delivery = Delivery(TrainerApi(api), ledger)
         delivery.env_id = 0
         waiting = asyncio.create_task(delivery.send(group(7)))
         await asyncio.sleep(0.5)
@@ -149,7 +149,7 @@ def test_cancelling_who_waits_does_not_stop_the_sending(api, tmp_path):
     async def run():
         ledger = Ledger(tmp_path)
         ledger.answered(3, answers())
-        delivery = Delivery(TrainerApi(api), ledger, "run")
+        delivery = Delivery(TrainerApi(api), ledger)
         delivery.env_id = env_id
         waiting = asyncio.create_task(delivery.send(group(3)))
         await asyncio.sleep(0)
