@@ -66,7 +66,7 @@ def register(api: str, **changes) -> None:
     call(f"{api}/register", told | changes)
 
 
-def batches(api: str, count: int, process: subprocess.Popen, seconds: float = 240.0) -> list:
+def batches(api: str, count: int, process: subprocess.Popen, seconds: float = PATIENCE_S) -> list:
     """Be the trainer: fetch `count` batches."""
     got, until = [], time.monotonic() + seconds
     while len(got) < count and time.monotonic() < until and process.poll() is None:
