@@ -203,7 +203,8 @@ def busy(run: Path, warm: float) -> dict[str, float]:
     """Return what the engine did after warm-up, from the environment's metrics."""
     since = time.time() - (time.monotonic() - warm)
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    rows = [row for row in rows if row["time"] >= since and "engine/wall_seconds" in row]
+    rows = [row for row in rows if "engine/wall_seconds" in row]
+    rows = [row for row in rows if row["time"] - row["engine/wall_seconds"] >= since] or rows[1:]
     wall = sum(row["engine/wall_seconds"] for row in rows)
     spent = sum(row["engine/busy_seconds"] for row in rows)
     made = sum(row["engine/clips"] for row in rows)
@@ -247,7 +248,7 @@ def measure(folder: Path, given: Any, seconds: float) -> dict[str, Any]:
         api = ["-m", "atroposlib.cli.run_api", "--host", "127.0.0.1", "--port", str(port)]
         stack.enter_context(process(api, folder / "api.log", folder))
         policy = stack.enter_context(embedded_policy())
-        proxy = FaultProxy(policy.removesuffix("/v1"), given.share, hang=LLM_SECONDS + 5.0)
+        proxy = FaultProxy(policy.removesuffix("/v1"), given.share, seed=1, hang=LLM_SECONDS + 5)
         stack.callback(proxy.close)
         begin_api(url)
         words = [str(ROOT / "audioforge_env.py"), "serve", "--env.rollout_server_url", url]
