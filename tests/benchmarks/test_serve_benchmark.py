@@ -29,4 +29,4 @@ def test_every_group_that_went_in_came_out_or_says_why_not():
     assert told["groups_in"] == accounted + told["kept_for_the_next_start"] > 0
     assert (told["lost"], told["doubled"], told["hangs"], told["exit_code"]) == (0, 0, 0, 0)
     assert sum(told["faults_injected"].values()) > 0
-    assert told["clips_on_disk"] <= 64
+    assert told["clips_on_disk"] <= 64 + 32  # those of groups that are not recorded yet besides
