@@ -33,7 +33,7 @@ class TrackioLogger:
         """
         os.environ["TRACKIO_DIR"] = str((self.folder / "trackio").resolve())
         try:
-            import trackio
+            import trackio  # type: ignore[import-not-found]
         except ImportError as error:
             raise ImportError(
                 "trackio is not installed: pip install 'audioforge[trackio]'"

@@ -158,7 +158,7 @@ def _table(lines: Sequence[Sequence[Row]] | deque[Pair], sides: Sequence[str]) -
     import wandb
 
     kinds = ("prompt", "parameters", "reward", "audio", "spectrogram")
-    columns = [
+    columns: list[Any] = [
         "target",
         "category",
         *(f"{side} {kind}".strip() for side in sides for kind in kinds),
