@@ -117,7 +117,9 @@ class WandbLogger:
         import wandb
 
         staged.mkdir(parents=True, exist_ok=True)
-        told = dict(names) | {"name": f"{names.get('name')}-{time.strftime('%Y-%m-%d-%H%M%S')}"}
+        told: dict[str, Any] = dict(names) | {
+            "name": f"{names.get('name')}-{time.strftime('%Y-%m-%d-%H%M%S')}"
+        }
         # `dir` as well: within one process W&B remembers the folder of an earlier run.
         self._run = wandb.init(config=dict(config), dir=os.environ["WANDB_DIR"], **told)
 
