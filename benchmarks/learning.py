@@ -30,7 +30,6 @@ from audioforge.data.families import CATEGORIES
 from audioforge.policy.embedded import EMBEDDED_FOLDER
 from audioforge.policy.learn import Plan, learn
 from audioforge.rollouts.optimize import OptimizeConfig, optimize
-from audioforge.utils.parameter_optimizer import Plan as SearchPlan
 
 ROOT = Path(__file__).resolve().parents[1]
 REWARDS = ROOT / "configs" / "rewards.yaml"
@@ -83,10 +82,9 @@ def trained(given: Any, seed: int) -> Path:
 def found_settings(hall: Hall, folder: Path, quick: bool) -> dict[str, dict[str, Any]]:
     """Search settings for every category on training targets, with the same reward."""
     chosen = {}
-    plan = SearchPlan(trials=4, rungs=(2, 4)) if quick else SearchPlan(trials=16, rungs=(4, 8))
     for category in CATEGORIES:
         config = OptimizeConfig(
-            category=category, plan=plan, choice_cases=4 if quick else 8, verdict_cases=2
+            category=category, trials=4 if quick else 16, clips=8 if quick else 20
         )
         found = optimize(config, hall.engine, hall.studio.reward, folder)
         chosen[category] = dict(found.recommended["quality"].setting)
@@ -121,6 +119,10 @@ def summary(heard: Sequence[Sequence[Heard]]) -> dict[str, Any]:
         told = [float(v) for one in every if (v := getattr(one, name)) is not None]
         return float(np.mean(told)) if told else None
 
+    def middle(name: str) -> float | None:
+        told = [float(v) for one in made if (v := getattr(one, name)) is not None]
+        return float(np.median(told)) if told else None
+
     samplers = sorted({str(one.sampler) for one in made})
     return {
         "reward": mean("reward"),
@@ -129,8 +131,8 @@ def summary(heard: Sequence[Sequence[Heard]]) -> dict[str, Any]:
         "parse_rate": len(made) / len(every),
         "names_family": mean("names_family"),
         "names_tempo": mean("names_tempo"),
-        "steps_p50": float(np.median([one.steps for one in made])) if made else None,
-        "cfg_p50": float(np.median([one.cfg_scale for one in made])) if made else None,
+        "steps_p50": middle("steps"),
+        "cfg_p50": middle("cfg_scale"),
         "samplers": {name: sum(one.sampler == name for one in made) for name in samplers},
     }
 

@@ -29,6 +29,8 @@ class EngineMetrics:
     """Mean size of the passes over the largest allowed; 0 before the first."""
     row_evaluations: int
     """Of the model, where the backend counts them."""
+    busy_seconds: float
+    """Spent in passes, all workers together."""
     clips_per_s: float
     """Clips over the seconds spent in passes, all workers together."""
     queue_ms: float
@@ -96,6 +98,7 @@ class Tally:
             passes=self.passes,
             batch_fill=self.items / (self.passes * max_batch) if self.passes else 0.0,
             row_evaluations=self.rows,
+            busy_seconds=self.seconds,
             clips_per_s=self.clips / self.seconds if self.seconds else 0.0,
             queue_ms=1e3 * self.waited / self.first_passes if self.first_passes else 0.0,
             queue_ms_max=1e3 * self.waited_most,

@@ -18,13 +18,15 @@ from urllib.parse import urlsplit
 from audioforge.policy.client import AskSettings, EndpointError, endpoint
 from audioforge.policy.embedded import EMBEDDED_FOLDER, EMBEDDED_MODEL
 from audioforge.policy.following import following_ids, gone_on, told_again
+from audioforge.policy.patience import patient
+from audioforge.rollouts.backoff import Backoff
 from audioforge.rollouts.collect import Completion
 from audioforge.rollouts.episode import Talk
 from audioforge.rollouts.errors import RunError
 from audioforge.rollouts.launch import NO_KEYS, cause, one_line
 from audioforge.rollouts.outgoing import Encoded, encode_answer
 from audioforge.rollouts.record import clip_seed
-from audioforge.rollouts.session import Answer
+from audioforge.rollouts.studio import Answer
 
 NOT_YET = "http://127.0.0.1:0/v1"
 """Stands for the embedded policy's URL until it runs."""
@@ -131,6 +133,12 @@ class Asker:
     api_key_env: str = "OPENAI_API_KEY"
     max_tokens: int | None = None
     """A whole conversation must be shorter than this; the trainer tells it when it is there."""
+
+    def __post_init__(self) -> None:
+        if self.tells_tokens:
+            named = Backoff(patience=0, cap=60.0)
+            for server in self.manager.servers:
+                patient(server, named)
 
     @property
     def tells_tokens(self) -> bool:

@@ -6,7 +6,6 @@ end, tracebacks for typing errors, and pages in which a model's answer runs as a
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import html
 import json
@@ -20,8 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-from audioforge.rollouts.errors import RunError
 
 FOLDERS = {
     "process": "artifacts/demo",
@@ -161,28 +158,6 @@ def cause(error: BaseException) -> BaseException:
     ) is not None and last.exception() is not None:
         error = last.exception()
     return error
-
-
-async def trainer_names(url: str) -> dict[str, str]:
-    """Wait until a trainer has registered with Atropos' API; return its W&B project and group.
-
-    Raises:
-        RunError: nothing answers at the URL.
-    """
-    import aiohttp
-
-    told: dict[str, str] = {}
-    try:
-        async with aiohttp.ClientSession() as http:
-            while not told.get("project"):
-                async with http.get(f"{url}/wandb_info") as response:
-                    told = await response.json()
-                await asyncio.sleep(0.5)
-    except aiohttp.ClientError as error:
-        raise RunError(
-            f"{url}: no Atropos API answers there; start run-api or correct rollout_server_url"
-        ) from error
-    return told
 
 
 def close_groups(writer: Any, path: str | None) -> None:

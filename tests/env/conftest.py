@@ -228,7 +228,9 @@ def make_env(llm, tokenizer_folder, short_targets, tmp_path):
 
     from audioforge_env import AudioForgeConfig, AudioForgeEnv
 
-    def make(server_type: str = "vllm", **settings: Any) -> AudioForgeEnv:
+    def make(
+        server_type: str = "vllm", base_url: str = "", timeout: int = 300, **settings: Any
+    ) -> AudioForgeEnv:
         defaults = {
             "model": "synth",
             "targets_file": short_targets,
@@ -240,10 +242,11 @@ def make_env(llm, tokenizer_folder, short_targets, tmp_path):
         config = AudioForgeConfig(**{**defaults, "use_wandb": False, **settings})
         server = APIServerConfig(
             model_name="fake",
-            base_url=llm.url,
+            base_url=base_url or llm.url,
             api_key="x",
             health_check=False,
             server_type=server_type,
+            timeout=timeout,
         )
         return AudioForgeEnv(config, [server])
 

@@ -45,7 +45,8 @@ def test_every_field_can_be_set_from_a_shell():
     from audioforge.rollouts.settings import EnvSettings
 
     for name, field in EnvSettings.model_fields.items():
-        kinds = set(get_args(field.annotation)) or {field.annotation}
+        parts = get_args(field.annotation) or (field.annotation,)
+        kinds = {part if isinstance(part, type) else type(part) for part in parts}  # of a Literal
         assert kinds <= {str, int, float, bool, type(None)}, name
         assert field.description, name
 
@@ -173,7 +174,7 @@ def test_a_dead_language_model_costs_pauses_not_errors(make_env, llm):
             item = await env.get_next_item()
             first = await env.collect_trajectories(item)
             back = await env.get_next_item()
-            return first, back is item, env.backoff.delay, env.fatal
+            return first, back is item, env.leaving.backoff.delay, env.leaving.fatal
 
     first, same, delay, fatal = asyncio.run(run())
     assert first == (None, [])

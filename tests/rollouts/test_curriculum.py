@@ -16,7 +16,9 @@ from audioforge.rollouts.curriculum import Curriculum, CurriculumConfig, best_re
 from audioforge.rollouts.metrics import curriculum_metrics
 from audioforge.rollouts.outgoing import Encoded
 from audioforge.rollouts.record import Origin, Rollout
-from audioforge.rollouts.session import Answer, Session, SessionConfig
+from audioforge.rollouts.session import Session
+from audioforge.rollouts.session_config import SessionConfig
+from audioforge.rollouts.studio import Answer
 
 POOL = target_sources.curated("train")
 ORIGIN = Origin("scripted", "none", "w")
