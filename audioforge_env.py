@@ -25,9 +25,10 @@ from atroposlib.frontend.jsonl2html import generate_html
 from rich.console import Console
 from tenacity import RetryError
 
-from audioforge.policy.asker import Asker, reach, settle
+from audioforge.policy.asker import Asker
 from audioforge.policy.client import AskSettings, EndpointError
-from audioforge.policy.embedded import EMBEDDED_MODEL, embedded_policy
+from audioforge.policy.embedded import EMBEDDED_MODEL
+from audioforge.policy.servers import begin, settle
 from audioforge.reward_functions.score import RewardReport
 from audioforge.rollouts import launch
 from audioforge.rollouts.board import Board, tracker_of
@@ -37,8 +38,8 @@ from audioforge.rollouts.errors import RunError
 from audioforge.rollouts.evaluation import evaluate
 from audioforge.rollouts.leaving import Leaving
 from audioforge.rollouts.messages import messages_for
-from audioforge.rollouts.metrics import curriculum_metrics, group_metrics
-from audioforge.rollouts.outgoing import Encoded, Limits
+from audioforge.rollouts.metrics import group_metrics
+from audioforge.rollouts.outgoing import Encoded, Limits, groups_ahead
 from audioforge.rollouts.parser import Parsed, parse_action
 from audioforge.rollouts.progress import RunProgress
 from audioforge.rollouts.record import Group
@@ -80,9 +81,8 @@ class AudioForgeEnv(BaseEnv):
         tokens, seed = config.max_answer_tokens, config.run_seed
         settings = AskSettings(config.temperature, max_tokens=tokens, seed=seed)
         self.asker = Asker(self.server, self.tokenizer, self.settled, settings, config.api_key_env)
-        self.board = Board(
-            self.folder, tracker_of(config.tracker if config.use_wandb else "none", self.folder)
-        )
+        tracker = config.tracker if config.use_wandb else "none"
+        self.board = Board(self.folder, tracker_of(tracker, self.folder))
         self.resources = contextlib.ExitStack()
         self.progress: RunProgress | None = None
 
@@ -102,18 +102,14 @@ class AudioForgeEnv(BaseEnv):
         groups_file = self.config.data_path_to_save_groups
         self.resources.callback(launch.close_groups, self.jsonl_writer, groups_file)
         self.session = Session(self.config.session_config(self.command, server.model_name))
-        self.leaving = Leaving(
-            self.session, lambda: self.board.window, self.config.patience, self.wanted_seconds
-        )
+        self.leaving = Leaving(self.session, self.board, self.config.patience, self.wanted_seconds)
         self.resources.callback(self.session.close)
         self.resources.callback(self.board.finish)
         if self.session.ledger is not None:
             api = TrainerApi(self.config.rollout_server_url)
             self.delivery = Delivery(api, self.session.ledger)
-        if self.settled.embedded and self.session.missing != 0:
-            server.base_url = self.resources.enter_context(embedded_policy())
-        elif self.command != "serve" and self.session.missing != 0:
-            await reach(server.base_url)
+        if self.session.missing != 0:
+            await begin(self.settled, self.resources, wait=self.command == "serve")
 
     async def get_next_item(self) -> Item | None:
         """Return the next target to ask for; None when all groups of the run are given out."""
@@ -178,8 +174,7 @@ class AudioForgeEnv(BaseEnv):
         await asyncio.to_thread(self.board.compare, groups)
         self.board.log(self.curr_step, metrics)
         if self.command == "evaluate":
-            launch.say("\n".join(f"{name:<40} {mean:.3f}" for name, mean in metrics.items()))
-            launch.say(f"metrics: {config.data_dir_to_save_evals}/metrics.json")
+            launch.say_means(metrics, f"{config.data_dir_to_save_evals}/metrics.json")
 
     async def add_rollouts_for_wandb(self, scored_data: Any, item: Item | None = None) -> None:
         """Keep some rollouts of a group, with their clips, for the tables and plots."""
@@ -189,16 +184,11 @@ class AudioForgeEnv(BaseEnv):
 
     async def _send_scored_data_to_api(self, scored_data: Any) -> None:  # type: ignore[override]
         """Send a group, at most once, whatever is cancelled or restarted meanwhile."""
-        try:
-            await self.delivery.send(scored_data)
-        except OSError as error:
-            self.leaving.fatal = error
-            raise
+        await self.leaving.sent(self.delivery.send(scored_data))
 
     async def wandb_log(self, wandb_metrics: dict[str, Any] | None = None) -> None:
         """Log Atropos' own metrics with ours, to metrics.jsonl and, where it works, to W&B."""
-        metrics = dict(wandb_metrics or {}) | curriculum_metrics(self.session.curriculum)
-        metrics |= self.session.engine_metrics()
+        metrics = dict(wandb_metrics or {}) | self.session.metrics()
         await super().wandb_log(metrics)
         for place, server in enumerate(self.server.servers):
             await server.wandb_metrics(metrics, f"server_{place}")  # type: ignore[union-attr]
@@ -225,15 +215,10 @@ class AudioForgeEnv(BaseEnv):
         """Learn batch size and token limit from the trainer."""
         await super().get_server_info()
         self.asker.max_tokens = self.max_token_len if self.max_token_len > 0 else None
-        batch, group = self.config.batch_size, self.config.group_size
-        off_policy = self.config.max_batches_offpolicy * batch // group
-        self.session.overlap(min(self.max_num_workers, max(off_policy, 1)))
-        if batch % group:
-            _log.warning(
-                "batches of %d cannot be made of groups of %d: the trainer may wait for ever",
-                batch,
-                group,
-            )
+        batch, ahead = self.config.batch_size, self.config.max_batches_offpolicy
+        self.session.overlap(
+            self.max_num_workers, groups_ahead(batch, ahead, self.config.group_size)
+        )
 
     async def get_status(self) -> None:  # type: ignore[override]
         """Ask the trainer's API where it stands; here a run that cannot go on stops."""
@@ -245,8 +230,7 @@ class AudioForgeEnv(BaseEnv):
         except RetryError:
             lost = True
         if lost:
-            seconds = self.config.api_patience
-            await self.delivery.rejoin(self.curr_step, self._join_again, seconds)
+            await self.delivery.rejoin(self.curr_step, self._join_again, self.config.api_patience)
             await self.get_status()
 
     async def _join_again(self) -> None:
@@ -260,14 +244,11 @@ class AudioForgeEnv(BaseEnv):
     def load_checkpoint(self) -> None:
         """Go on with the targets where the checkpoint was."""
         super().load_checkpoint()
-        self.session.restore(
-            {name: getattr(self, name, None) for name in self.session.checkpoint()}
-        )
+        self.session.restore(vars(self))  # where Atropos puts what it has read
 
     async def env_manager(self) -> None:
         """Serve a trainer."""
-        if not self.asker.tells_tokens:
-            _log.warning("server_type openai tells no tokens: use vllm or sglang for training")
+        self.asker.warn_a_trainer()
         with self.resources:
             await serve_until_stopped(super().env_manager(), self._finish_begun)
         launch.say(f"run: {self.folder}")
@@ -295,16 +276,13 @@ class AudioForgeEnv(BaseEnv):
         groups_file = Path(str(self.config.data_path_to_save_groups))
         with self.resources:
             await self.setup()
-            missing = self.session.missing or 0
-            if not missing:
+            self.n_groups_to_process = self.session.missing or 0
+            if not self.n_groups_to_process:
                 launch.say(f"{self.folder} is finished; for another run set --env.out")
             else:
                 await self._start_board()
-                console = Console(file=sys.__stdout__)
-                with RunProgress(
-                    console, self.config.total_steps, self.session.rewards()
-                ) as self.progress:
-                    self.n_groups_to_process = missing
+                console, earlier = Console(file=sys.__stdout__), self.session.rewards()
+                with RunProgress(console, self.config.total_steps, earlier) as self.progress:
                     await super().process_manager()
                 launch.write_escaped_page(groups_file, self.folder, generate_html)
             launch.say(f"report: {write_report(self.folder)}")
@@ -313,8 +291,7 @@ class AudioForgeEnv(BaseEnv):
 def main() -> int:
     """Run the command line; return the exit code."""
     arguments = sys.argv[1:]
-    if arguments and arguments[0] in launch.FOLDERS:
-        AudioForgeEnv.command = arguments[0]
+    AudioForgeEnv.command = launch.command_of(arguments)
     known = (ValueError, OSError, ImportError, EndpointError, RunError, RetryError, yaml.YAMLError)
     return launch.run_command(AudioForgeEnv.cli, arguments, known)
 

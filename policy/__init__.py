@@ -8,8 +8,9 @@ drawing       how answers are asked for, and how their tokens are drawn
 client        any OpenAI-compatible endpoint as the language model of a run
 embedded      the model that ships with the code, served by a child process
 asker         the language model of a training environment, as text and as tokens
+servers       which servers it asks, settled before a run starts
 following     how a conversation goes on, token by token
-patience      its servers: waits that they name are kept, broken answers are found at once
+patience      servers that name a wait get it, broken answers are found at once
 train_sft     trains data/models/tiny-policy on the action format
 sft_batches   its recipe, its token batches and its loss
 sft_texts     what it is taught on: messages, and answers from weak to good

@@ -110,9 +110,20 @@ def run_paths(
     }
 
 
+def command_of(arguments: Sequence[str]) -> str:
+    """Return the sub-command that a command line names, "process" where it names none of ours."""
+    return arguments[0] if arguments and arguments[0] in FOLDERS else "process"
+
+
 def say(line: str) -> None:
     """Print a line to the true standard output, whatever is redirected."""
     print(line, file=sys.__stdout__, flush=True)
+
+
+def say_means(means: Mapping[str, float], file: str) -> None:
+    """Print the means of an evaluation, one per line, and where they are kept."""
+    say("\n".join(f"{name:<40} {mean:.3f}" for name, mean in means.items()))
+    say(f"metrics: {file}")
 
 
 def run_command(

@@ -12,13 +12,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from audioforge.rollouts.backoff import Backoff
+from audioforge.rollouts.board import Board
 from audioforge.rollouts.episode import trained
 from audioforge.rollouts.errors import LanguageModelError, RunError
 from audioforge.rollouts.metrics import kind_of, observe
 from audioforge.rollouts.outgoing import Encoded, Limits, outgoing_group
 from audioforge.rollouts.record import Group
 from audioforge.rollouts.session import EqualAnswers, Item, Session
-from audioforge.utils.wandb_logger import Window
 
 Make = Callable[[Item], Awaitable[tuple[Group, list[Encoded]]]]
 
@@ -27,17 +27,17 @@ class Leaving:
     """Where groups leave a session."""
 
     def __init__(
-        self, session: Session, window: Callable[[], Window], patience: float, item_seconds: float
+        self, session: Session, board: Board, patience: float, item_seconds: float
     ) -> None:
         """Prepare.
 
         Args:
             session: whose groups leave.
-            window: gives the logging window that is open now.
+            board: where what leaves and what does not is counted.
             patience: seconds of nothing but failures, then stop.
             item_seconds: that one item may take at a time; 0 or less is no limit.
         """
-        self.session, self._window = session, window
+        self.session, self._board = session, board
         self.backoff = Backoff(patience)
         self.item_seconds = item_seconds if item_seconds > 0 else None
         self.fatal: Exception | None = None
@@ -62,7 +62,7 @@ class Leaving:
         except Exception as error:
             self.fatal = error
             raise
-        observe(group, self._window())
+        observe(group, self._board.window)
         told = trained(group)
         if all(reward is None for reward in told.rewards):
             self._settle(item, f"failed: {told.rollouts[-1].reason}")
@@ -73,8 +73,20 @@ class Leaving:
             return self._withheld(item, outgoing.reason)
         return outgoing.payload
 
+    async def sent(self, sending: Awaitable[str]) -> None:
+        """Wait for a group to be sent; a ledger that cannot be written stops the run.
+
+        Raises:
+            OSError: the disk is full, or the folder cannot be written; also in `fatal`.
+        """
+        try:
+            await sending
+        except OSError as error:
+            self.fatal = error
+            raise
+
     def _withheld(self, item: Item, reason: str) -> None:
-        self._window().drops[f"group {kind_of(reason)}"] += 1
+        self._board.window.drops[f"group {kind_of(reason)}"] += 1
         self._settle(item, reason)
 
     def _settle(self, item: Item, reason: str) -> None:
@@ -88,4 +100,4 @@ class Leaving:
                 f"nothing but failures for {self.backoff.patience:g} s, the last one: {reason}"
             )
             raise self.fatal
-        self._window().drops["group failed"] += 1
+        self._board.window.drops["group failed"] += 1

@@ -24,7 +24,7 @@ from audioforge.rollouts.curriculum import Curriculum
 from audioforge.rollouts.episode import Conversations, EpisodeConfig, Follow
 from audioforge.rollouts.keeping import KeepAudio
 from audioforge.rollouts.ledger import Item, Ledger
-from audioforge.rollouts.metrics import engine_metrics
+from audioforge.rollouts.metrics import curriculum_metrics, engine_metrics
 from audioforge.rollouts.outgoing import Encoded
 from audioforge.rollouts.pool import target_pool
 from audioforge.rollouts.record import Group, versions
@@ -223,24 +223,26 @@ class Session:
         if not known:
             self.next_index = max(self.next_index, checkpoint.get("next_index") or 0)
 
-    def overlap(self, groups: int) -> None:
+    def overlap(self, workers: int, ahead: int) -> None:
         """Make passes small enough that others are asked for and judged meanwhile.
 
         All groups in flight in one pass would also wait for the language model and for the judge
         together, and the generator with them.
 
         Args:
-            groups: that are in flight at most.
+            workers: groups that are in flight at most.
+            ahead: groups that may wait for the trainer.
         """
+        groups = min(workers, ahead)
         turns = max(self.config.workers, 1) + 2
         self.studio.engine.limit_batch(max(1, groups * self.config.group_size // turns))
 
-    def engine_metrics(self) -> dict[str, float]:
-        """Return what the generator did since the last call, with the seconds that took."""
+    def metrics(self) -> dict[str, float]:
+        """Return where the curriculum stands, and what the generator did since the last call."""
         now, seen = time.monotonic(), self.studio.engine.metrics()
         told = engine_metrics(seen, self._seen) | {"engine/wall_seconds": now - self._seen_at}
         self._seen, self._seen_at = seen, now
-        return told
+        return curriculum_metrics(self.curriculum) | told
 
     def rewards(self) -> list[tuple[float | None, ...]]:
         """Return the rewards of the finished groups on disk."""

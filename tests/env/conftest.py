@@ -24,6 +24,9 @@ PROMPTS = [
     "wind and rain",
 ]
 
+QUICK = "sfx,ambient,phrases"
+"""Categories with few references: the others take seconds to compare a clip with theirs."""
+
 SHORT = {
     "drums": "a drum loop",
     "instruments": "a warm synth pad",
@@ -195,6 +198,7 @@ def flags(llm, tokenizer_folder, short_targets) -> list[str]:
     """Settings of a small run on the fake language model, for a shell."""
     told = ["--env.model", "synth", "--env.out", "run", "--env.targets_file", short_targets]
     told += ["--env.tokenizer_name", tokenizer_folder, "--env.use_wandb", "False"]
+    told += ["--env.categories", QUICK]
     return [*told, "--openai.base_url", llm.url, "--openai.model_name", "fake"]
 
 
@@ -234,6 +238,7 @@ def make_env(llm, tokenizer_folder, short_targets, tmp_path):
         defaults = {
             "model": "synth",
             "targets_file": short_targets,
+            "categories": QUICK,
             "total_steps": 100,
             "ensure_scores_are_not_same": False,
             "out": str(tmp_path / "run"),

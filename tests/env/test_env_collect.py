@@ -327,7 +327,7 @@ def test_clips_of_groups_in_flight_are_made_together_one_batch_at_a_time(make_en
 
 
 def test_targets_come_in_a_fixed_order_over_all_categories(make_env):
-    env = make_env(out="a")
+    env = make_env(categories="", out="a")
 
     async def run(env):
         await env.setup()

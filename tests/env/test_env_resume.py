@@ -102,7 +102,7 @@ def test_passes_are_smaller_than_all_groups_in_flight(serving):
     env = serving(max_batch=32)
 
     async def settings():
-        env.session.overlap(8)
+        env.session.overlap(8, 100)
         return env.session.studio.engine.settings.max_batch
 
     assert run(env, settings) == 8 * env.config.group_size // 3
@@ -121,3 +121,20 @@ def test_the_trainers_checkpoint_does_not_skip_what_the_run_folder_lacks(serving
         return fresh, env.session.next_index
 
     assert run(env, places) == (20, 0)
+
+
+def test_conversations_that_were_made_but_not_sent_are_sent_whole_by_the_next_start(serving, llm):
+    def one_group():
+        env = serving(turns=2, group_size=2)
+
+        async def work():
+            item = await env.get_next_item()
+            return item["index"], (await env.collect_trajectories(item))[0]
+
+        return run(env, work)
+
+    before = one_group()
+    asked = llm.calls
+    assert one_group() == before
+    assert llm.calls == asked
+    assert [len(messages) for messages in before[1]["messages"]] == [5, 5]
