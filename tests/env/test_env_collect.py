@@ -335,8 +335,8 @@ def test_targets_come_in_a_fixed_order_over_all_categories(make_env):
             return [(await env.get_next_item())["target"] for _ in range(10)]
 
     first = asyncio.run(run(env))
-    again = asyncio.run(run(make_env(out="b")))
-    other = asyncio.run(run(make_env(out="c", run_seed=1)))
+    again = asyncio.run(run(make_env(categories="", out="b")))
+    other = asyncio.run(run(make_env(categories="", out="c", run_seed=1)))
     assert [target.id for target in first] == [target.id for target in again]
     assert [target.id for target in first] != [target.id for target in other]
     assert len({target.category for target in first[:5]}) == 5
