@@ -10,6 +10,7 @@ Nothing else imports atroposlib; its traps are in docs/atropos.md.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import logging
@@ -24,25 +25,29 @@ from atroposlib.frontend.jsonl2html import generate_html
 from rich.console import Console
 from tenacity import RetryError
 
-from audioforge.policy.asker import Asker, reach, settle
+from audioforge.policy.asker import Asker
 from audioforge.policy.client import AskSettings, EndpointError
-from audioforge.policy.embedded import EMBEDDED_MODEL, embedded_policy
+from audioforge.policy.embedded import EMBEDDED_MODEL
+from audioforge.policy.servers import begin, settle
 from audioforge.reward_functions.score import RewardReport
 from audioforge.rollouts import launch
-from audioforge.rollouts.backoff import Backoff
-from audioforge.rollouts.episode import trained
+from audioforge.rollouts.board import Board, tracker_of
+from audioforge.rollouts.delivery import Delivery
+from audioforge.rollouts.draining import finish_all, serve_until_stopped
 from audioforge.rollouts.errors import RunError
+from audioforge.rollouts.evaluation import evaluate
+from audioforge.rollouts.leaving import Leaving
 from audioforge.rollouts.messages import messages_for
-from audioforge.rollouts.metrics import curriculum_metrics, group_metrics, kind_of, observe, rows
-from audioforge.rollouts.outgoing import Encoded, Limits, outgoing_group
+from audioforge.rollouts.metrics import group_metrics
+from audioforge.rollouts.outgoing import Encoded, Limits, groups_ahead
 from audioforge.rollouts.parser import Parsed, parse_action
 from audioforge.rollouts.progress import RunProgress
 from audioforge.rollouts.record import Group
 from audioforge.rollouts.report import write_report
-from audioforge.rollouts.session import EqualAnswers, Item, Session
+from audioforge.rollouts.session import Item, Session
 from audioforge.rollouts.settings import EnvSettings
+from audioforge.rollouts.trainer_api import TrainerApi
 from audioforge.utils.audio_processing import Audio
-from audioforge.utils.wandb_logger import WandbLogger
 
 _log = logging.getLogger("audioforge.env")
 
@@ -66,18 +71,20 @@ class AudioForgeEnv(BaseEnv):
         self.settled = settle(given, config.tokenizer_name, config.api_key_env)
         groups = None if self.command == "evaluate" else config.data_path_to_save_groups
         paths = launch.run_paths(self.command, config.out, groups, config.data_dir_to_save_evals)
-        # Our own logger speaks to W&B, so that it cannot stop a run.
-        update = {**paths, "tokenizer_name": self.settled.tokenizer, "use_wandb": False}
+        self.wanted_steps, self.wanted_seconds = config.total_steps, config.worker_timeout
+        # Our own board speaks to trackers, so that they cannot stop a run; and an item that takes
+        # too long comes back, where Atropos' own time-out would lose it.
+        ours = {"use_wandb": False, "worker_timeout": -1.0}
+        update = {**paths, **ours, "tokenizer_name": self.settled.tokenizer}
         super().__init__(config.model_copy(update=update), self.settled.servers, **options)
         self.folder = Path(self.config.out)
         tokens, seed = config.max_answer_tokens, config.run_seed
         settings = AskSettings(config.temperature, max_tokens=tokens, seed=seed)
         self.asker = Asker(self.server, self.tokenizer, self.settled, settings, config.api_key_env)
-        self.board = WandbLogger(self.folder, wanted=config.use_wandb)
-        self.backoff = Backoff(config.patience)
+        tracker = config.tracker if config.use_wandb else "none"
+        self.board = Board(self.folder, tracker_of(tracker, self.folder))
         self.resources = contextlib.ExitStack()
         self.progress: RunProgress | None = None
-        self.fatal: Exception | None = None
 
     @classmethod
     def config_init(cls) -> tuple[AudioForgeConfig, list[APIServerConfig]]:
@@ -95,12 +102,14 @@ class AudioForgeEnv(BaseEnv):
         groups_file = self.config.data_path_to_save_groups
         self.resources.callback(launch.close_groups, self.jsonl_writer, groups_file)
         self.session = Session(self.config.session_config(self.command, server.model_name))
+        self.leaving = Leaving(self.session, self.board, self.config.patience, self.wanted_seconds)
         self.resources.callback(self.session.close)
         self.resources.callback(self.board.finish)
-        if self.settled.embedded and self.session.missing != 0:
-            server.base_url = self.resources.enter_context(embedded_policy())
-        elif self.command != "serve" and self.session.missing != 0:
-            await reach(server.base_url)
+        if self.session.ledger is not None:
+            api = TrainerApi(self.config.rollout_server_url)
+            self.delivery = Delivery(api, self.session.ledger)
+        if self.session.missing != 0:
+            await begin(self.settled, self.resources, wait=self.command == "serve")
 
     async def get_next_item(self) -> Item | None:
         """Return the next target to ask for; None when all groups of the run are given out."""
@@ -116,12 +125,15 @@ class AudioForgeEnv(BaseEnv):
 
     async def process_batch(self, item: Item) -> tuple[Group, list[Encoded]]:
         """Ask, make clips, judge and record; a cancelled item resumes where it was."""
-        return await self.session.collect(
+        group, encoded = await self.session.collect(
             item,
             self.asker.ask,
             follow=self.asker.follow,
             distinct=self.config.ensure_scores_are_not_same,
         )
+        if self.progress is not None:
+            self.progress.add(group.rewards)
+        return group, encoded
 
     def score_response(self, audio: Audio, item: Item) -> RewardReport:
         """Judge one clip against an item's target."""
@@ -133,28 +145,9 @@ class AudioForgeEnv(BaseEnv):
 
     async def collect_trajectories(self, item: Item) -> tuple[Any, list[Item]]:
         """Make one group and let it through the gate; None when it is withheld or failed."""
-        await self.backoff.wait()
-        try:
-            group, encoded = await self.process_batch(item)
-        except EqualAnswers:
-            return self._withheld("equal answers")
-        except EndpointError as error:
-            self.session.again.append(item)
-            return self._failed(str(error))
-        except Exception as error:
-            self.fatal = error  # serve swallows it, and would go on failing for ever
-            raise
-        observe(group, self.board.window)
-        if self.progress is not None:
-            self.progress.add(group.rewards)
-        if all(reward is None for reward in group.rewards):
-            return self._failed(group.rollouts[-1].reason)
-        self.backoff.succeeded()
         size, distinct = self.config.group_size, self.config.ensure_scores_are_not_same
-        outgoing = outgoing_group(
-            trained(group), encoded, Limits(size, self.asker.max_tokens, distinct)
-        )
-        return (outgoing.payload, []) if outgoing.payload else self._withheld(outgoing.reason)
+        limits = Limits(size, self.asker.max_tokens, distinct)
+        return await self.leaving.payload(item, self.process_batch, limits), []
 
     async def evaluate(self, *args: Any, **kwargs: Any) -> None:
         """Make one clip for each of `eval_targets` held-out targets; write means by category."""
@@ -163,7 +156,7 @@ class AudioForgeEnv(BaseEnv):
         follow = functools.partial(self.asker.follow, split="eval")
         most, at_once = config.eval_targets, config.max_eval_workers
         try:
-            groups = await self.session.evaluate(most, ask, at_once, follow=follow)
+            groups = await evaluate(self.session, most, ask, at_once, follow=follow)
         except EndpointError as error:
             if self.command == "evaluate":
                 raise
@@ -178,39 +171,24 @@ class AudioForgeEnv(BaseEnv):
             samples=[rollout.to_json() for group in groups for rollout in group.rollouts],
             verbose=False,
         )
+        await asyncio.to_thread(self.board.compare, groups)
         self.board.log(self.curr_step, metrics)
         if self.command == "evaluate":
-            launch.say("\n".join(f"{name:<40} {mean:.3f}" for name, mean in metrics.items()))
-            launch.say(f"metrics: {config.data_dir_to_save_evals}/metrics.json")
-
-    def _withheld(self, reason: str) -> tuple[None, list[Item]]:
-        self.board.window.drops[f"group {kind_of(reason)}"] += 1
-        return None, []
-
-    def _failed(self, reason: str) -> tuple[None, list[Item]]:
-        """Count a failure of ours; after `patience` seconds of nothing else, stop the run."""
-        if not self.backoff.failed():
-            self.fatal = RunError(
-                f"nothing but failures for {self.backoff.patience:g} s, the last one: {reason}"
-            )
-            raise self.fatal
-        return self._withheld(f"failed: {reason}")
+            launch.say_means(metrics, f"{config.data_dir_to_save_evals}/metrics.json")
 
     async def add_rollouts_for_wandb(self, scored_data: Any, item: Item | None = None) -> None:
-        """Keep some rollouts of a group, with their clips, for the table."""
-        if item is not None and self.board.on:
-            group, _ = item["collecting"].result()
-            most = self.config.num_rollouts_per_group_for_logging
-            self.board.window.rows.extend(rows(group, self.folder, most))
+        """Keep some rollouts of a group, with their clips, for the tables and plots."""
+        if item is not None:
+            group, _ = item.get("made") or item["collecting"].result()
+            self.board.show(group, self.config.num_rollouts_per_group_for_logging)
 
-    async def create_rollout_table(self, wandb_metrics: dict[str, Any]) -> dict[str, Any]:
-        """Add the table and the players."""
-        wandb_metrics.update(self.board.table())
-        return wandb_metrics
+    async def _send_scored_data_to_api(self, scored_data: Any) -> None:  # type: ignore[override]
+        """Send a group, at most once, whatever is cancelled or restarted meanwhile."""
+        await self.leaving.sent(self.delivery.send(scored_data))
 
     async def wandb_log(self, wandb_metrics: dict[str, Any] | None = None) -> None:
         """Log Atropos' own metrics with ours, to metrics.jsonl and, where it works, to W&B."""
-        metrics = dict(wandb_metrics or {}) | curriculum_metrics(self.session.curriculum)
+        metrics = dict(wandb_metrics or {}) | self.session.metrics()
         await super().wandb_log(metrics)
         for place, server in enumerate(self.server.servers):
             await server.wandb_metrics(metrics, f"server_{place}")  # type: ignore[union-attr]
@@ -220,29 +198,44 @@ class AudioForgeEnv(BaseEnv):
     async def setup_wandb(self) -> None:
         """Wait for the trainer, then start W&B in its project and group."""
         launch.say(f"waiting for a trainer at {self.config.rollout_server_url}")
-        told = await launch.trainer_names(self.config.rollout_server_url)
-        self._start_board(project=told["project"], group=told.get("group"))
+        told = await self.delivery.api.names()
+        await self._start_board(project=told["project"], group=told.get("group"))
 
-    def _start_board(self, **place: str | None) -> None:
-        self.board.start(self.config.model_dump(mode="json"), str(self.config.wandb_name), **place)
+    async def _start_board(self, **place: str | None) -> None:
+        config, name = self.config.model_dump(mode="json"), str(self.config.wandb_name)
+        await asyncio.to_thread(self.board.start, config, name, **place)
+
+    async def register_env(self) -> None:
+        """Get onto the list of the trainer's API; its steps hold where none were set."""
+        self.config.total_steps = self.wanted_steps
+        await super().register_env()
+        self.delivery.env_id = self.env_id
 
     async def get_server_info(self) -> None:
         """Learn batch size and token limit from the trainer."""
         await super().get_server_info()
         self.asker.max_tokens = self.max_token_len if self.max_token_len > 0 else None
-        batch, group = self.config.batch_size, self.config.group_size
-        if batch % group:
-            _log.warning(
-                "batches of %d cannot be made of groups of %d: the trainer may wait for ever",
-                batch,
-                group,
-            )
+        batch, ahead = self.config.batch_size, self.config.max_batches_offpolicy
+        self.session.overlap(
+            self.max_num_workers, groups_ahead(batch, ahead, self.config.group_size)
+        )
 
     async def get_status(self) -> None:  # type: ignore[override]
         """Ask the trainer's API where it stands; here a run that cannot go on stops."""
-        if self.fatal is not None:
-            raise self.fatal
-        await super().get_status()
+        if self.leaving.fatal is not None:
+            raise self.leaving.fatal
+        try:
+            await super().get_status()
+            lost = self.status_dict["current_step"] < self.curr_step
+        except RetryError:
+            lost = True
+        if lost:
+            await self.delivery.rejoin(self.curr_step, self._join_again, self.config.api_patience)
+            await self.get_status()
+
+    async def _join_again(self) -> None:
+        await self.register_env()
+        await self.get_server_info()
 
     def save_checkpoint(self, step: int, data: dict[str, Any] | None = None) -> None:
         """Save how far the targets have been given out; finished groups are in the run folder."""
@@ -251,17 +244,28 @@ class AudioForgeEnv(BaseEnv):
     def load_checkpoint(self) -> None:
         """Go on with the targets where the checkpoint was."""
         super().load_checkpoint()
-        self.session.restore(
-            {name: getattr(self, name, None) for name in self.session.checkpoint()}
-        )
+        self.session.restore(vars(self))  # where Atropos puts what it has read
 
     async def env_manager(self) -> None:
         """Serve a trainer."""
-        if not self.asker.tells_tokens:
-            _log.warning("server_type openai tells no tokens: use vllm or sglang for training")
+        self.asker.warn_a_trainer()
         with self.resources:
-            await super().env_manager()
+            await serve_until_stopped(super().env_manager(), self._finish_begun)
         launch.say(f"run: {self.folder}")
+
+    async def _finish_begun(self) -> None:
+        """Make, record and send the groups that are in flight; those not yet asked for wait."""
+        if "delivery" not in vars(self):
+            return
+        if self.eval_runner is not None:
+            self.eval_runner.cancel()
+        begun = [item for item in [*self.backlog, *self.session.again] if "collecting" in item]
+        await finish_all({*self.workers, *map(self._finish, begun)}, self.delivery.waiting)
+
+    async def _finish(self, item: Item) -> None:
+        payload, _ = await self.collect_trajectories(item)
+        if payload is not None:
+            await self.handle_send_to_api(payload, item)
 
     async def _run_evaluate(self) -> None:
         with self.resources:
@@ -272,16 +276,13 @@ class AudioForgeEnv(BaseEnv):
         groups_file = Path(str(self.config.data_path_to_save_groups))
         with self.resources:
             await self.setup()
-            missing = self.session.missing or 0
-            if not missing:
+            self.n_groups_to_process = self.session.missing or 0
+            if not self.n_groups_to_process:
                 launch.say(f"{self.folder} is finished; for another run set --env.out")
             else:
-                self._start_board()
-                console = Console(file=sys.__stdout__)
-                with RunProgress(
-                    console, self.config.total_steps, self.session.rewards()
-                ) as self.progress:
-                    self.n_groups_to_process = missing
+                await self._start_board()
+                console, earlier = Console(file=sys.__stdout__), self.session.rewards()
+                with RunProgress(console, self.config.total_steps, earlier) as self.progress:
                     await super().process_manager()
                 launch.write_escaped_page(groups_file, self.folder, generate_html)
             launch.say(f"report: {write_report(self.folder)}")
@@ -290,8 +291,7 @@ class AudioForgeEnv(BaseEnv):
 def main() -> int:
     """Run the command line; return the exit code."""
     arguments = sys.argv[1:]
-    if arguments and arguments[0] in launch.FOLDERS:
-        AudioForgeEnv.command = arguments[0]
+    AudioForgeEnv.command = launch.command_of(arguments)
     known = (ValueError, OSError, ImportError, EndpointError, RunError, RetryError, yaml.YAMLError)
     return launch.run_command(AudioForgeEnv.cli, arguments, known)
 

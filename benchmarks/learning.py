@@ -35,7 +35,6 @@ from audioforge.policy.embedded import EMBEDDED_FOLDER
 from audioforge.policy.learn import Plan, learn
 from audioforge.rollouts.action import Decides
 from audioforge.rollouts.optimize import OptimizeConfig, optimize
-from audioforge.utils.parameter_optimizer import Plan as SearchPlan
 
 ROOT = Path(__file__).resolve().parents[1]
 REWARDS = ROOT / "configs" / "rewards.yaml"
@@ -108,10 +107,9 @@ def stage_folder(given: Any, seed: int, stage: str) -> Path:
 def found_settings(hall: Hall, folder: Path, quick: bool) -> dict[str, dict[str, Any]]:
     """Search settings for every category on training targets, with the same reward."""
     chosen = {}
-    plan = SearchPlan(trials=4, rungs=(2, 4)) if quick else SearchPlan(trials=16, rungs=(4, 8))
     for category in CATEGORIES:
         config = OptimizeConfig(
-            category=category, plan=plan, choice_cases=4 if quick else 8, verdict_cases=2
+            category=category, trials=4 if quick else 16, clips=8 if quick else 20
         )
         found = optimize(config, hall.engine, hall.studio.reward, folder)
         chosen[category] = dict(found.recommended["quality"].setting)

@@ -245,16 +245,17 @@ class Engine:
             if not item.attempt:
                 self._tally.waits(now - item.since)
             item.attempt += 1
-        requests = [item.request for item in batch]
+        work = (found_or_made, self._folder, place, [item.request for item in batch])
+        self._tally.begins(place)
         try:
-            found, passed = await loop.run_in_executor(
-                self._threads, found_or_made, self._folder, place, requests
-            )
+            found, passed = await loop.run_in_executor(self._threads, *work)
         except asyncio.CancelledError:
             self._break(batch, None)
             raise
         except (OSError, RuntimeError) as error:
             return self._break(batch, error)
+        finally:
+            self._tally.ends(place)
         for item in batch:
             if clip := found.get(item.request.key):
                 self._tally.cache_hits += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -29,6 +30,8 @@ class EngineMetrics:
     """Mean size of the passes over the largest allowed; 0 before the first."""
     row_evaluations: int
     """Of the model, where the backend counts them."""
+    busy_seconds: float
+    """Spent in passes, all workers together; those that run now count up to now."""
     clips_per_s: float
     """Clips over the seconds spent in passes, all workers together."""
     queue_ms: float
@@ -63,6 +66,16 @@ class Tally:
     ooms: int = 0
     kills: int = 0
     peak_mb: float = 0.0
+    running: dict[object, float] = field(default_factory=dict)
+    """When the pass began that a place is in, on the monotonic clock."""
+
+    def begins(self, place: object) -> None:
+        """Count the pass that begins in a place from now on."""
+        self.running[place] = time.monotonic()
+
+    def ends(self, place: object) -> None:
+        """End the pass in a place; `ran` counts what it was."""
+        self.running.pop(place, None)
 
     def waits(self, seconds: float) -> None:
         """Count a request's wait for its first pass."""
@@ -85,6 +98,7 @@ class Tally:
 
     def snapshot(self, max_batch: int, caps: dict[str, int]) -> EngineMetrics:
         """Return the counts, and what follows from them."""
+        now = time.monotonic()
         return EngineMetrics(
             requests=self.requests,
             clips=self.clips,
@@ -96,6 +110,7 @@ class Tally:
             passes=self.passes,
             batch_fill=self.items / (self.passes * max_batch) if self.passes else 0.0,
             row_evaluations=self.rows,
+            busy_seconds=self.seconds + sum(now - begun for begun in self.running.values()),
             clips_per_s=self.clips / self.seconds if self.seconds else 0.0,
             queue_ms=1e3 * self.waited / self.first_passes if self.first_passes else 0.0,
             queue_ms_max=1e3 * self.waited_most,

@@ -147,7 +147,7 @@ def _read_config(path: Path) -> dict[str, Any]:
                 f"{path}: model_type must be one of {list(MODEL_TYPES)}, "
                 f"got {config['model_type']!r}"
             )
-        config["model"]["diffusion"], config["sample_size"], config["sample_rate"]
+        _ = config["model"]["diffusion"], config["sample_size"], config["sample_rate"]
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a stable-audio-tools configuration ({error!r})") from error
     return config

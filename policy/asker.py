@@ -7,116 +7,26 @@ asked by `client.endpoint` and tokenised again: good for evaluation, not for tra
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
-from urllib.parse import urlsplit
+from typing import Any
 
 from audioforge.policy.client import AskSettings, EndpointError, endpoint
-from audioforge.policy.embedded import EMBEDDED_FOLDER, EMBEDDED_MODEL
 from audioforge.policy.following import following_ids, gone_on, told_again
+from audioforge.policy.patience import patient
+from audioforge.policy.servers import TELLING, Settled
+from audioforge.rollouts.backoff import Backoff
 from audioforge.rollouts.collect import Completion
 from audioforge.rollouts.episode import Talk
 from audioforge.rollouts.errors import RunError
-from audioforge.rollouts.launch import NO_KEYS, cause, one_line
+from audioforge.rollouts.launch import cause, one_line
 from audioforge.rollouts.outgoing import Encoded, encode_answer
 from audioforge.rollouts.record import clip_seed
-from audioforge.rollouts.session import Answer
+from audioforge.rollouts.studio import Answer
 
-NOT_YET = "http://127.0.0.1:0/v1"
-"""Stands for the embedded policy's URL until it runs."""
-TELLING = ("vllm", "sglang")
-"""Kinds of server that tell their tokens."""
-
-
-class ServerSettings(Protocol):
-    """What the framework's server settings hold."""
-
-    model_name: str
-    base_url: str | None
-    api_key: str | None
-    server_type: Any
-    tokenizer_name: str
-
-    def model_copy(self) -> ServerSettings:
-        """Return a copy."""
-        ...
-
-
-class Settled(NamedTuple):
-    """Servers that are ready to be asked."""
-
-    servers: list[Any]
-    embedded: bool
-    """Whether it is the policy that ships with the code; it is still to be started."""
-    tokenizer: str
-    """Folder or hub id of the tokenizer."""
-
-
-def settle(servers: Sequence[ServerSettings], tokenizer: str, api_key_env: str) -> Settled:
-    """Fill in what depends on the endpoint: kind, tokenizer and key.
-
-    Args:
-        servers: as configured; not changed, for they get printed and must not hold a key.
-        tokenizer: asked for; empty is the served model's if tokens are told, else the embedded one.
-        api_key_env: environment variable that holds the key.
-
-    Raises:
-        ValueError: settings that do not go together, a key among them, or missing weights.
-    """
-    first, embedded = servers[0], not servers[0].base_url
-    if embedded and (len(servers) > 1 or first.model_name != EMBEDDED_MODEL):
-        raise ValueError(
-            "--openai.model_name needs --openai.base_url, such as http://127.0.0.1:9101/v1"
-        )
-    if any(server.api_key not in NO_KEYS for server in servers):
-        raise ValueError(
-            f"keys come from the environment only: set {api_key_env}, not openai.api_key"
-        )
-    kinds = {"vllm"} if embedded else {str(server.server_type) for server in servers}
-    if len(kinds) > 1 or not kinds <= {"openai", *TELLING}:
-        raise ValueError(
-            f"openai.server_type must be openai, vllm or sglang, one for all, got {sorted(kinds)}"
-        )
-    kind = next(iter(kinds))
-    served = first.model_name if first.tokenizer_name == "none" else first.tokenizer_name
-    here = str(EMBEDDED_FOLDER)
-    tokenizer = tokenizer or (served if kind in TELLING and not embedded else here)
-    if (embedded or tokenizer == here) and not EMBEDDED_FOLDER.is_dir():
-        raise ValueError(
-            f"the embedded policy is missing at {here}: train it with `python -m "
-            "audioforge.policy.train_sft`, or name an endpoint (--openai.base_url, "
-            "--openai.model_name) and a tokenizer (--env.tokenizer_name)"
-        )
-    copies = [server.model_copy() for server in servers]
-    for server in copies:
-        server.server_type, server.tokenizer_name = kind, tokenizer
-        server.api_key = "x" if embedded else os.environ.get(api_key_env) or "x"
-        server.base_url = server.base_url or NOT_YET
-    return Settled(copies, embedded, tokenizer)
-
-
-async def reach(base_url: str, seconds: float = 5.0) -> None:
-    """Find out early whether anything listens at a URL.
-
-    Raises:
-        EndpointError: nothing does within `seconds`, or it is no URL.
-    """
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise EndpointError(f"base_url must look like http://127.0.0.1:9101/v1, got {base_url!r}")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(parts.hostname, port), seconds)
-        writer.close()
-    except (TimeoutError, OSError) as error:
-        raise EndpointError(
-            f"{base_url}: no language model answers there; start the server or correct base_url "
-            "(without one the embedded policy is used)"
-        ) from error
+_log = logging.getLogger("audioforge.asker")
 
 
 @dataclass
@@ -132,10 +42,21 @@ class Asker:
     max_tokens: int | None = None
     """A whole conversation must be shorter than this; the trainer tells it when it is there."""
 
+    def __post_init__(self) -> None:
+        if self.tells_tokens:
+            named = Backoff(patience=0, cap=60.0)
+            for server in self.manager.servers:
+                patient(server, named)
+
     @property
     def tells_tokens(self) -> bool:
         """Whether tokens and log-probabilities are those that were drawn."""
         return self.settled.servers[0].server_type in TELLING
+
+    def warn_a_trainer(self) -> None:
+        """Log it where no training is possible."""
+        if not self.tells_tokens:
+            _log.warning("server_type openai tells no tokens: use vllm or sglang for training")
 
     async def ask(
         self, messages: list[dict[str, str]], n: int, index: int, split: str = "train"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from audioforge.rollouts.collect import Ask, Completion
+from audioforge.rollouts.errors import LanguageModelError
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -24,8 +25,8 @@ _MAX_TOLD = 300
 """Characters of a server's own words that go into an error line."""
 
 
-class EndpointError(RuntimeError):
-    """The language model cannot be reached or refuses; one line with the URL and what to do."""
+class EndpointError(LanguageModelError):
+    """An endpoint cannot be reached or refuses."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,19 @@ def endpoint(
             raise EndpointError(
                 _explain(error, base_url, model, api_key_env).replace(key, "***")
             ) from None
+        except (ValueError, AttributeError, TypeError) as error:
+            raise EndpointError(
+                f"{base_url}: what came is no chat completion ({type(error).__name__}); "
+                "check that base_url ends in /v1, or try again later"
+            ) from error
         if len(choices) < n:
             raise EndpointError(
                 f"{base_url}: {n} answers were asked for, {len(choices)} came; try again later"
             )
-        return [Completion(c.message.content or "", c.finish_reason or "stop") for c in choices[:n]]
+        return [
+            Completion(str(c.message.content or ""), str(c.finish_reason or "stop"))
+            for c in choices[:n]
+        ]
 
     return ask
 

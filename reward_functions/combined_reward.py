@@ -13,6 +13,7 @@ Source:  constraints with ceilings instead of sums: 2310.04373; see `docs/reward
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
@@ -214,6 +215,15 @@ class _Held:
         )
 
 
-@lru_cache(maxsize=256)
+_MEASURING = threading.Lock()
+
+
 def _reference_set(references: tuple[_Held, ...]) -> style_consistency.ReferenceSet | None:
+    """Return what is known of a set; judges that want the same one at once measure it once."""
+    with _MEASURING:
+        return _measured_set(references)
+
+
+@lru_cache(maxsize=256)
+def _measured_set(references: tuple[_Held, ...]) -> style_consistency.ReferenceSet | None:
     return style_consistency.reference_set([Features(held.audio) for held in references])

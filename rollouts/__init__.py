@@ -22,12 +22,21 @@ optimize     which settings of a generator are worth their cost: measure (the ob
 errors       what the person at the keyboard has to act on
 
 For training environments, framework-free too:
-session      the items of an environment's run, resumable; settings.py: what a user can set
+session      the items of an environment's run, resumable; session_config: what it is asked to do
+evaluation   what the policy is worth on held-out targets
 desk         answers in, judged rollouts out, from any thread: what adapters/ is made of
+settings     what a user can set
 pool         which targets, in which order
 curriculum   which difficulty next, so that the policy succeeds at a wanted rate
+leaving      one item becomes one group that leaves, or it is written down why not
 outgoing     the gate every group leaves through
+delivery     sends groups to the trainer's API, each at most once; trainer_api: what it says there
+ledger       what became of each group, on disk; unsettled: what an earlier start left behind
+draining     SIGTERM: finish what is in flight, then end
+keeping      which clips stay on disk
 metrics      what is logged of groups
+board        metrics.jsonl always and a tracker when one works; pictures: what it shows
+trackio_logger  the tracker without an account; W&B's is in utils
 backoff      patience with failing services
 launch       what surrounds a command: keys, quiet libraries, one-line errors
 """

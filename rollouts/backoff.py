@@ -2,12 +2,14 @@
 
 Many collectors share one. A failure opens a window in which all of them wait; the windows double up
 to a cap, one success closes them, and when nothing but failures has come for `patience` seconds the
-next failure says so.
+next failure says so. A service that names a time itself (Retry-After) is left alone for so long.
+Those that wait come back at slightly different times, or they would fail together again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +23,11 @@ class Backoff:
     """How long there may be nothing but failures; 0 gives up at the first."""
     first: float = 0.5
     cap: float = 30.0
+    jitter: float = 0.25
+    """Each waits up to this share of the delay longer."""
     clock: Callable[[], float] = time.monotonic
+    draw: Callable[[], float] = random.random
+    """A number in [0, 1) for the jitter."""
 
     def __post_init__(self) -> None:
         if not 0 < self.first <= self.cap:
@@ -40,7 +46,11 @@ class Backoff:
     async def wait(self) -> None:
         """Sleep until the window after the last failure is over."""
         while (delay := self.delay) > 0:
-            await asyncio.sleep(delay)
+            await asyncio.sleep(delay * (1 + self.jitter * self.draw()))
+
+    def hold(self, seconds: float) -> None:
+        """Leave the service alone for a time that it has named, at most `cap`."""
+        self._until = max(self._until, self.clock() + min(max(seconds, 0.0), self.cap))
 
     def failed(self) -> bool:
         """Record a failure; say whether to go on.

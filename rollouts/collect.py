@@ -24,13 +24,23 @@ from audioforge.rollouts.cost import Charged, charged
 from audioforge.rollouts.drafts import Draft, Said, find_identical, generate, judge
 from audioforge.rollouts.messages import messages_for
 from audioforge.rollouts.parser import Parsed, parse_action
-from audioforge.rollouts.record import Group, Rollout, clip_seed, rollout_id
+from audioforge.rollouts.record import Group, Rollout, clip_seed, drop_counts, rollout_id
 from audioforge.rollouts.studio import Ask, Completion, Judge, Studio
 
 if TYPE_CHECKING:
     from audioforge.data.targets import Target
 
-__all__ = ["Ask", "Clock", "Completion", "Judge", "Making", "Said", "Studio", "collect_group"]
+__all__ = [
+    "Ask",
+    "Clock",
+    "Completion",
+    "Judge",
+    "Making",
+    "Said",
+    "Studio",
+    "ask_for_one_clip",
+    "collect_group",
+]
 
 
 async def collect_group(target: Target, index: int, ask: Ask, studio: Studio) -> Group:
@@ -58,6 +68,14 @@ async def collect_group(target: Target, index: int, ask: Ask, studio: Studio) ->
     return making.finish()
 
 
+def ask_for_one_clip(target: Target, completions: Sequence[Completion], studio: Studio) -> bool:
+    """Say whether all answers ask for one and the same clip, so that all are worth the same."""
+    making = Making(target, 0, studio)
+    drafts = [making.draft(Said((), one), place, "") for place, one in enumerate(completions)]
+    find_identical(drafts)
+    return bool(drafts) and all(draft.first == 0 for draft in drafts)
+
+
 @dataclass
 class Making:
     """A group in the making, one turn of answers after another."""
@@ -78,7 +96,7 @@ class Making:
         drafts = [*self.drafts]
         given = sum(said.completion is not None for said in answers)
         missing = f"the language model gave {given} of {len(answers)} answers"
-        drafts += [self._draft(said, start + i, missing) for i, said in enumerate(answers)]
+        drafts += [self.draft(said, start + i, missing) for i, said in enumerate(answers)]
         find_identical(drafts)
         await generate(drafts, start, self.studio)
         clock.lap("generate")
@@ -111,11 +129,12 @@ class Making:
             messages=list(self.drafts[0].said.messages),
             rollouts=rollouts,
             timings=self.timings,
-            drops=_counts(rollouts),
+            drops=drop_counts(rollouts),
             audios=tuple(draft.clip.audio if draft.clip else None for draft in self.drafts),
         )
 
-    def _draft(self, said: Said, place: int, missing: str) -> Draft:
+    def draft(self, said: Said, place: int, missing: str) -> Draft:
+        """Read an answer and compile it; where there is none, `missing` says so."""
         if said.completion is None:
             return Draft(said, Completion("", "missing"), Parsed(None, ()), broken=missing)
         draft = Draft(said, said.completion, parse_action(said.completion.text))
@@ -195,14 +214,6 @@ def _verdict(draft: Draft) -> tuple[float | None, str]:
         else ""
     )
     return 0.0, draft.parsed.reason + cut
-
-
-def _counts(rollouts: Sequence[Rollout]) -> dict[str, int]:
-    return {
-        "dropped": sum(r.outcome == "dropped" for r in rollouts),
-        "unparsable": sum(r.outcome == "unparsable" for r in rollouts),
-        "duplicate": sum(r.duplicate_of is not None for r in rollouts),
-    }
 
 
 class Clock:

@@ -115,6 +115,11 @@ class Curriculum:
         """A group that was given out will not be made."""
         self._pending.pop(index, None)
 
+    def resume(self, index: int, name: str) -> None:
+        """Take in that an earlier start has given this target to a group and not finished it."""
+        if index not in self._pending and name in self._targets:
+            self._give(index, name)
+
     @property
     def position(self) -> float:
         """Where it stands: 0 is the easiest level, the count of levels less one the hardest."""

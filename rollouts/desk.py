@@ -62,7 +62,10 @@ class Desk:
             StoreError: the run folder cannot be written.
         """
         config = replace(
-            settings.session_config("serve", policy), record=bool(settings.out), groups=None
+            settings.session_config("serve", policy),
+            record=bool(settings.out),
+            groups=None,
+            deliver=False,  # no trainer's API: whoever brings answers takes the rewards itself
         )
         session = self._session = Session(config)
         self._remember = remember

@@ -97,12 +97,19 @@ class Conversations:
         self._members = [_Member(list(messages)) for _ in range(studio.group_size)]
         self._turn = 1
 
-    async def run(self, first: First, follow: Follow | None) -> tuple[Group, list[Encoded]]:
+    async def run(
+        self,
+        first: First,
+        follow: Follow | None,
+        *,
+        keep: Callable[[list[Answer]], None] | None = None,
+    ) -> tuple[Group, list[Encoded]]:
         """Hold the conversations to their end and record them.
 
         Args:
             first: asks for the first answers.
             follow: asks for the next answer of one conversation.
+            keep: is told the whole conversations, just before they are recorded.
 
         Returns:
             The group, with its episodes, and each member's conversation as tokens.
@@ -125,10 +132,11 @@ class Conversations:
             for member, rollout in zip(active, made, strict=True):
                 self._take(member, rollout)
             self._turn += 1
-        group = self._making.finish()
-        episodes = tuple(self._episode(member, group) for member in self._members)
-        encoded = [member.answer.encoded for member in self._members if member.answer is not None]
-        return replace(group, episodes=episodes), encoded
+        answers = [member.answer for member in self._members if member.answer is not None]
+        if keep is not None:
+            keep(answers)
+        group = with_episodes(self._making.finish(), self.config.improvement_bonus)
+        return group, [answer.encoded for answer in answers]
 
     async def _begin(self, first: First) -> None:
         if all(member.answer is None for member in self._members):
@@ -179,9 +187,16 @@ class Conversations:
         good = rollout.reward is None or rollout.reward >= self.config.stop_reward
         member.over = good or (before is not None and _same(before, rollout))
 
-    def _episode(self, member: _Member, group: Group) -> Episode:
-        rollouts = tuple(group.rollouts[rollout.index] for rollout in member.rollouts)
-        return Episode(rollouts, episode_reward(rollouts, self.config.improvement_bonus))
+
+def with_episodes(group: Group, bonus: float) -> Group:
+    """Return a group with the conversations that its rollouts are turns of, one per member."""
+    held: dict[int, list[Rollout]] = {}
+    for rollout in sorted(group.rollouts, key=lambda one: one.index):
+        held.setdefault(rollout.member, []).append(rollout)
+    episodes = (
+        Episode(tuple(turns), episode_reward(tuple(turns), bonus)) for turns in held.values()
+    )
+    return replace(group, episodes=tuple(episodes))
 
 
 def episode_reward(rollouts: tuple[Rollout, ...], bonus: float) -> float | None:

@@ -19,5 +19,9 @@ class RunError(RuntimeError):
     """A run cannot go on, for example when every clip of several groups in a row has failed."""
 
 
+class LanguageModelError(RuntimeError):
+    """A language model cannot be reached or refuses; one line with the URL and what to do."""
+
+
 class ReplayError(ValueError):
     """Nothing can be replayed: no such rollout, or the run folder holds none."""

@@ -6,7 +6,6 @@ end, tracebacks for typing errors, and pages in which a model's answer runs as a
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import html
 import json
@@ -20,8 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-from audioforge.rollouts.errors import RunError
 
 FOLDERS = {
     "process": "artifacts/demo",
@@ -113,9 +110,20 @@ def run_paths(
     }
 
 
+def command_of(arguments: Sequence[str]) -> str:
+    """Return the sub-command that a command line names, "process" where it names none of ours."""
+    return arguments[0] if arguments and arguments[0] in FOLDERS else "process"
+
+
 def say(line: str) -> None:
     """Print a line to the true standard output, whatever is redirected."""
     print(line, file=sys.__stdout__, flush=True)
+
+
+def say_means(means: Mapping[str, float], file: str) -> None:
+    """Print the means of an evaluation, one per line, and where they are kept."""
+    say("\n".join(f"{name:<40} {mean:.3f}" for name, mean in means.items()))
+    say(f"metrics: {file}")
 
 
 def run_command(
@@ -161,28 +169,6 @@ def cause(error: BaseException) -> BaseException:
     ) is not None and last.exception() is not None:
         error = last.exception()
     return error
-
-
-async def trainer_names(url: str) -> dict[str, str]:
-    """Wait until a trainer has registered with Atropos' API; return its W&B project and group.
-
-    Raises:
-        RunError: nothing answers at the URL.
-    """
-    import aiohttp
-
-    told: dict[str, str] = {}
-    try:
-        async with aiohttp.ClientSession() as http:
-            while not told.get("project"):
-                async with http.get(f"{url}/wandb_info") as response:
-                    told = await response.json()
-                await asyncio.sleep(0.5)
-    except aiohttp.ClientError as error:
-        raise RunError(
-            f"{url}: no Atropos API answers there; start run-api or correct rollout_server_url"
-        ) from error
-    return told
 
 
 def close_groups(writer: Any, path: str | None) -> None:

@@ -15,6 +15,7 @@ Everything that leaves is a fresh object: the trainer's side writes into what it
 from __future__ import annotations
 
 import json
+import logging
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from audioforge.rollouts.record import Group, Rollout
 
+_log = logging.getLogger("audioforge.outgoing")
 MASKED = -100
 """The mask of a position that is not trained on."""
 
@@ -55,6 +57,23 @@ class Limits:
     """A sequence must be shorter than this; None is no limit."""
     distinct: bool = False
     """Whether a group with equal scores is withheld."""
+
+
+def groups_ahead(batch: int, batches: int, group_size: int) -> int:
+    """Return how many groups may wait for a trainer, at least 1; warn where batches cannot be made.
+
+    Args:
+        batch: rollouts of one batch.
+        batches: that may wait.
+        group_size: rollouts of one group.
+    """
+    if batch % group_size:
+        _log.warning(
+            "batches of %d cannot be made of groups of %d: the trainer may wait for ever",
+            batch,
+            group_size,
+        )
+    return max(batches * batch // group_size, 1)
 
 
 def encode_answer(tokenizer: Any, messages: Sequence[dict[str, str]], answer: str) -> Encoded:

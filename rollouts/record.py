@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import metadata
@@ -221,6 +221,22 @@ class Group:
     def rewards(self) -> tuple[float | None, ...]:
         """The reward of each rollout, None for dropped ones."""
         return tuple(rollout.reward for rollout in self.rollouts)
+
+
+def recorded_group(target: Target, rollouts: tuple[Rollout, ...]) -> Group:
+    """Return a group as it was recorded, without its sound."""
+    timings = {name: value for name, value in rollouts[0].timings.items() if name != "clip"}
+    messages = [dict(message) for message in rollouts[0].messages]
+    return Group(target, rollouts[0].group, messages, rollouts, timings, drop_counts(rollouts))
+
+
+def drop_counts(rollouts: Sequence[Rollout]) -> dict[str, int]:
+    """Count what a group has lost: dropped, unparsable and duplicate rollouts."""
+    return {
+        "dropped": sum(r.outcome == "dropped" for r in rollouts),
+        "unparsable": sum(r.outcome == "unparsable" for r in rollouts),
+        "duplicate": sum(r.duplicate_of is not None for r in rollouts),
+    }
 
 
 def report_from_json(report: Mapping[str, Any]) -> RewardReport:

@@ -171,8 +171,10 @@ def _compared(store: RunStore, rollout: Rollout, again: _Again, backend: Backend
 def _difference(store: RunStore, rollout: Rollout, audio: Audio) -> str:
     """Say how far the new sound is from the stored one."""
     path = rollout.clip.path if rollout.clip else None
-    if path is None or not (store.folder / path).is_file():
-        return "another sound; the recorded one is not stored"
+    if path is None:
+        return "another sound; the recorded one was never stored"
+    if not (store.folder / path).is_file():
+        return f"another sound; the recorded one is gone ({path} was removed, see keep_audio)"
     recorded, rate = sf.read(str(store.folder / path), dtype="int16", always_2d=True)
     made = np.round(np.clip(audio.samples.T, -1.0, 1.0) * 32_767.0)
     if rate != audio.sample_rate or recorded.shape != made.shape:

@@ -10,32 +10,28 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from audioforge.data.targets import Target
 from audioforge.generation.engine_settings import EngineSettings
 from audioforge.generation.registry import load_engine
-from audioforge.rollouts.action import Decides
-from audioforge.rollouts.collect import Completion, Judge, Studio, collect_group
-from audioforge.rollouts.cost import FREE, CostWeights
-from audioforge.rollouts.curriculum import Curriculum, CurriculumConfig
+from audioforge.rollouts.collect import Completion, Studio, ask_for_one_clip, collect_group
+from audioforge.rollouts.curriculum import Curriculum
 from audioforge.rollouts.episode import Conversations, EpisodeConfig, Follow
+from audioforge.rollouts.keeping import KeepAudio
+from audioforge.rollouts.ledger import Item, Ledger
+from audioforge.rollouts.metrics import curriculum_metrics, engine_metrics
 from audioforge.rollouts.outgoing import Encoded
-from audioforge.rollouts.parser import parse_action
 from audioforge.rollouts.pool import target_pool
 from audioforge.rollouts.record import Group, versions
+from audioforge.rollouts.session_config import SessionConfig
 from audioforge.rollouts.store import RunStore
 from audioforge.rollouts.studio import Answer, recall
-
-Item = dict[str, Any]
-"""One group to be made: "index" and "target"; then "answers" or, with several turns,
-"conversations", and "collecting", its task."""
-
+from audioforge.rollouts.unsettled import unsettled_items
 
 AskTokens = Callable[[list[dict[str, str]], int, int], Awaitable[list[Answer]]]
 """One LLM call: (messages, n, index of the group) gives n answers."""
@@ -43,46 +39,6 @@ AskTokens = Callable[[list[dict[str, str]], int, int], Awaitable[list[Answer]]]
 
 class EqualAnswers(Exception):
     """All answers ask for the same clip: nothing to learn, so nothing was made."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SessionConfig:
-    """What a session is asked to do."""
-
-    out: Path
-    """The run folder."""
-    reward: Judge
-    targets_file: str = ""
-    split: str = "train"
-    """"train", "eval" or "procedural"."""
-    categories: str = ""
-    """Comma-separated; empty for all."""
-    run_seed: int = 0
-    group_size: int = 4
-    model: str = "tiny-stable-audio"
-    device: str = "auto"
-    workers: int = 0
-    """Worker processes of the generator; 0 keeps it in this one."""
-    max_batch: int = 32
-    """Clips made at once, of all groups that are in the making."""
-    policy: str = "tiny-policy"
-    """Name of the language model, for the record."""
-    groups: int | None = None
-    """How many groups to make in all; None goes on without end."""
-    cost: CostWeights = FREE
-    """What is charged for a clip; evaluations charge nothing."""
-    common_seed: bool = False
-    """Whether clips of a group start from the same noise."""
-    decides: Decides = "both"
-    """What of an action counts."""
-    record: bool = True
-    """Whether groups go to the run folder."""
-    episode: EpisodeConfig | None = None
-    """Several turns per answer; None is one, without a critic."""
-    curriculum: CurriculumConfig | None = None
-    """Chooses the targets by what was achieved; None asks them in the order of the pool."""
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-    """What else must not change while a run goes on, plain types."""
 
 
 class Session:
@@ -101,7 +57,8 @@ class Session:
         )
         settings = EngineSettings(max_batch=config.max_batch, cache_mb=0)
         engine = load_engine(config.model, config.device, config.workers, settings)
-        self.store = RunStore(config.out) if config.record else None
+        rule = KeepAudio(config.out, config.keep_audio)
+        self.store = RunStore(config.out, keep_clips=not rule.none) if config.record else None
         self.studio = Studio(
             engine,
             config.reward,
@@ -122,9 +79,18 @@ class Session:
         self.done = self.store.start(self._unchanging(), facts) if self.store else set()
         if self.store and self.done:
             recall(self.studio, self.store)
+        self.keeping = rule
+        if self.store is not None:
+            self.keeping.start(self.store)
         self.curriculum = self._curriculum()
+        self.ledger = Ledger(config.out) if self.store and config.deliver else None
+        self._seen, self._seen_at = engine.metrics(), time.monotonic()
         self.next_index = 0
-        self.again: deque[Item] = deque()
+        self.again = self._left_behind()
+        self._begun = {item["index"] for item in self.again}
+        """Groups that are not given out once more, and are not `done`."""
+        if self.ledger is not None:
+            self._begun |= self.ledger.settled - self.done
 
     @property
     def missing(self) -> int | None:
@@ -145,7 +111,7 @@ class Session:
         """Return the next item, one that came back first; None when all were given out."""
         if self.again:
             return self.again.popleft()
-        while self.next_index in self.done:
+        while self.next_index in self.done or self.next_index in self._begun:
             self.next_index += 1
         index = self.next_index
         if self.config.groups is not None and index >= self.config.groups:
@@ -177,6 +143,8 @@ class Session:
             EqualAnswers: with `distinct`, when all answers ask for the same clip.
             StoreError: the group could not be recorded.
         """
+        if "made" in item:
+            return item["made"]
         if "collecting" not in item:
             item["collecting"] = asyncio.create_task(self._make(item, ask, follow, distinct))
             item["collecting"].add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -193,13 +161,10 @@ class Session:
         if self.config.episode is None:
             group, encoded = await self._collect(item, ask, distinct)
         else:
-            if "conversations" not in item:
-                item["conversations"] = Conversations(
-                    item["target"], item["index"], self.studio, self.config.episode
-                )
-            held: Conversations = item["conversations"]
-            group, encoded = await held.run(lambda told, n: ask(told, n, item["index"]), follow)
+            group, encoded = await self._converse(item, ask, follow, self.config.episode)
         self.done.add(item["index"])
+        if self.store is not None:
+            self.keeping.add(group.rollouts)
         if self.curriculum is not None:
             self.curriculum.saw(group.rollouts)
         return group, encoded
@@ -210,8 +175,9 @@ class Session:
         async def answers(messages: list[dict[str, str]], n: int) -> list[Completion]:
             if "answers" not in item:
                 item["answers"] = await ask(messages, n, item["index"])
+                self._keep(item, item["answers"])
             completions = [answer.completion for answer in item["answers"]]
-            if distinct and n > 1 and _equal(completions):
+            if distinct and n > 1 and ask_for_one_clip(item["target"], completions, self.studio):
                 if self.curriculum is not None:
                     self.curriculum.forget(item["index"])
                 raise EqualAnswers
@@ -220,44 +186,23 @@ class Session:
         group = await collect_group(item["target"], item["index"], answers, self.studio)
         return group, [answer.encoded for answer in item["answers"]]
 
-    async def evaluate(
-        self, count: int, ask: AskTokens, at_once: int = 8, *, follow: Follow | None = None
-    ) -> list[Group]:
-        """Make one unrecorded rollout for each of the first `count` held-out targets.
-
-        With several turns it is one conversation. The seeds depend on the run seed and the target
-        only, and nothing is charged for cost, so that evaluations can be compared.
-
-        Args:
-            count: how many targets, dealt over the categories.
-            ask: one LLM call.
-            at_once: how many are asked for at the same time.
-            follow: the next answer of one conversation; needed where there are several turns.
-        """
-        config, gate = self.config, asyncio.Semaphore(at_once)
-        pool = target_pool(config.targets_file, "eval", config.categories, config.run_seed)
-        studio = replace(
-            self.studio, store=None, group_size=1, memory=deque(), cost=FREE, apart="evaluation"
+    async def _converse(
+        self, item: Item, ask: AskTokens, follow: Follow | None, episode: EpisodeConfig
+    ) -> tuple[Group, list[Encoded]]:
+        if "conversations" not in item:
+            item["conversations"] = Conversations(
+                item["target"], item["index"], self.studio, episode
+            )
+        held: Conversations = item["conversations"]
+        return await held.run(
+            lambda told, n: ask(told, n, item["index"]),
+            follow,
+            keep=lambda answers: self._keep(item, answers),
         )
 
-        async def one(index: int, target: Target) -> Group:
-            async def answers(messages: list[dict[str, str]], n: int) -> list[Completion]:
-                return [answer.completion for answer in await ask(messages, n, index)]
-
-            async with gate:
-                if config.episode is None:
-                    return await collect_group(target, index, answers, studio)
-                held = Conversations(target, index, studio, config.episode)
-                return (await held.run(lambda told, n: ask(told, n, index), follow))[0]
-
-        tasks = [
-            asyncio.create_task(one(index, target)) for index, target in enumerate(pool[:count])
-        ]
-        try:
-            return list(await asyncio.gather(*tasks))
-        finally:
-            for task in tasks:
-                task.cancel()
+    def _keep(self, item: Item, answers: list[Answer]) -> None:
+        if self.ledger is not None:
+            self.ledger.answered(item["index"], answers, item["target"].id)
 
     def checkpoint(self) -> dict[str, Any]:
         """Return what a checkpoint keeps beside the run folder, plain types."""
@@ -265,11 +210,39 @@ class Session:
         return {"next_index": self.next_index, **curriculum}
 
     def restore(self, checkpoint: Mapping[str, Any]) -> None:
-        """Go on where a checkpoint was; what the run folder knows better stays."""
-        self.next_index = max(self.next_index, checkpoint.get("next_index") or 0)
+        """Go on where a checkpoint was, as far as the run folder does not know better.
+
+        The folder tells what is made and what is begun, also before the checkpoint's place, so the
+        place counts only where the folder is empty. What a curriculum had given out comes back.
+        """
+        known = self.done | self._begun
         if self.curriculum is not None and (state := checkpoint.get("curriculum")):
-            for index in self.curriculum.restore(state, self.done):
+            for index in self.curriculum.restore(state, known):
                 self.again.append({"index": index, "target": self.target_at(index)})
+                self._begun.add(index)
+        if not known:
+            self.next_index = max(self.next_index, checkpoint.get("next_index") or 0)
+
+    def overlap(self, workers: int, ahead: int) -> None:
+        """Make passes small enough that others are asked for and judged meanwhile.
+
+        All groups in flight in one pass would also wait for the language model and for the judge
+        together, and the generator with them.
+
+        Args:
+            workers: groups that are in flight at most.
+            ahead: groups that may wait for the trainer.
+        """
+        groups = min(workers, ahead)
+        turns = max(self.config.workers, 1) + 2
+        self.studio.engine.limit_batch(max(1, groups * self.config.group_size // turns))
+
+    def metrics(self) -> dict[str, float]:
+        """Return where the curriculum stands, and what the generator did since the last call."""
+        now, seen = time.monotonic(), self.studio.engine.metrics()
+        told = engine_metrics(seen, self._seen) | {"engine/wall_seconds": now - self._seen_at}
+        self._seen, self._seen_at = seen, now
+        return curriculum_metrics(self.curriculum) | told
 
     def rewards(self) -> list[tuple[float | None, ...]]:
         """Return the rewards of the finished groups on disk."""
@@ -281,6 +254,21 @@ class Session:
         self.studio.engine.stop()
         if self.store is not None:
             self.store.close()
+
+    def _left_behind(self) -> deque[Item]:
+        """Return what an earlier start has begun; a curriculum is told what was given out."""
+        if self.ledger is None or self.store is None:
+            return deque()
+        named = {target.id: target for target in self.pool}
+
+        def target(index: int, name: str | None) -> Target:
+            return named[name] if name in named else self.target_at(index)
+
+        found = unsettled_items(self.ledger, self.store, self.done, target, self.config.episode)
+        for item in found:
+            if self.curriculum is not None and "made" not in item:
+                self.curriculum.resume(item["index"], item["target"].id)
+        return deque(found)
 
     def _curriculum(self) -> Curriculum | None:
         """Build the curriculum and tell it the groups that are on disk, in their order."""
@@ -294,21 +282,8 @@ class Session:
     def _unchanging(self) -> dict[str, Any]:
         """Return what must be the same when the run goes on; its length may grow."""
         told = json.dumps([target.to_json() for target in self.pool], sort_keys=True, default=str)
-        names = ("group_size", "run_seed", "targets_file", "split", "categories", "model", "policy")
         return {
-            **{name: getattr(self.config, name) for name in names},
-            **self.config.fixed,
-            **({"cost": asdict(self.config.cost)} if self.config.cost.on else {}),
-            **({"common_seed": True} if self.config.common_seed else {}),
-            **({"decides": self.config.decides} if self.config.decides != "both" else {}),
-            **({"episode": asdict(self.config.episode)} if self.config.episode else {}),
-            **({"curriculum": asdict(self.config.curriculum)} if self.config.curriculum else {}),
+            **self.config.unchanging(),
             "targets_sha256": hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest(),
             "weights_sha256": self.studio.backend.weights_sha256,
         }
-
-
-def _equal(completions: list[Completion]) -> bool:
-    """Say whether all answers parse to one and the same action."""
-    actions = [parse_action(completion.text).action for completion in completions]
-    return actions[0] is not None and all(action == actions[0] for action in actions)

@@ -15,8 +15,9 @@ from audioforge.rollouts.action import Decides
 from audioforge.rollouts.cost import CostWeights
 from audioforge.rollouts.curriculum import CurriculumConfig
 from audioforge.rollouts.episode import EpisodeConfig
+from audioforge.rollouts.keeping import RULE
 from audioforge.rollouts.launch import FOLDERS
-from audioforge.rollouts.session import SessionConfig
+from audioforge.rollouts.session_config import SessionConfig
 
 WEIGHTS = {
     "w_quality": "audio_quality",
@@ -126,6 +127,22 @@ class EnvSettings(BaseModel):
     patience: float = Field(
         default=120.0, ge=0, le=86_400, description="Seconds of nothing but failures, then stop"
     )
+    api_patience: float = Field(
+        default=1_800.0,
+        ge=0,
+        le=604_800,
+        description="Seconds without the trainer's API, then stop",
+    )
+    keep_audio: str = Field(
+        default="all",
+        pattern=f"^(?:{RULE.pattern})$",
+        description="Clips that stay on disk: all, none, newest:N or best:N",
+    )
+    tracker: str = Field(
+        default="wandb",
+        pattern="^(wandb|trackio|none)$",
+        description="Shows the run besides metrics.jsonl: wandb, trackio or none",
+    )
     api_key_env: str = Field(
         default="OPENAI_API_KEY", description="Environment variable with the endpoint's key"
     )
@@ -192,6 +209,8 @@ class EnvSettings(BaseModel):
             record=command != "evaluate",
             episode=self._episode_config() if self.turns > 1 else None,
             curriculum=self._curriculum_config() if command != "evaluate" else None,
+            deliver=command == "serve",
+            keep_audio=self.keep_audio,
             fixed={**drawn, "reward": told},
         )
 

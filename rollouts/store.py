@@ -33,8 +33,8 @@ _TEMPORARY = ".part"
 class RunStore:
     """One run folder. Reading needs nothing; writing needs `start` before and `close` after."""
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, *, keep_clips: bool = True) -> None:
+        self.folder, self._keep_clips = Path(folder), keep_clips
         self._lines: int | None = None
 
     @property
@@ -115,7 +115,7 @@ class RunStore:
         return {group[0].group for group in self.groups()}
 
     def keep(self, audio: Audio) -> StoredClip:
-        """Store a sound once, under the sha256 of its 16-bit PCM.
+        """Store a sound once, under the sha256 of its 16-bit PCM; without `keep_clips` describe it.
 
         Samples that are not numbers are stored as silence: the reward has seen them as they were.
 
@@ -124,6 +124,8 @@ class RunStore:
         """
         audio = finite(audio)
         clip = described(audio)
+        if not self._keep_clips:
+            return clip
         name = f"{AUDIO_FOLDER}/{clip.sha256}.flac"
         if not (self.folder / name).exists():
             write_checked(self.folder / name, flac_bytes(audio))

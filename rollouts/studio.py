@@ -119,7 +119,8 @@ def recall(studio: Studio, store: RunStore) -> None:
         ]
         earlier = earlier[-MEMORY:]
     for rollout in earlier:
-        if rollout.clip is not None and rollout.clip.path is not None:
-            vector = studio.reward.vector(read_audio(store.folder / rollout.clip.path))
+        path = rollout.clip.path if rollout.clip else None
+        if path is not None and (store.folder / path).is_file():
+            vector = studio.reward.vector(read_audio(store.folder / path))
             if vector is not None:
                 studio.memory.append(vector)

@@ -6,5 +6,5 @@
 - spectral_shapes: what is read from power spectra, of arrays or tensors
 - parameter_optimizer: search for settings with much reward and little cost
 - prompt_templates: safe filling of message templates
-- wandb_logger: metrics to a JSONL file always, to W&B where there is one
+- wandb_logger: what trackers are given, and the one for W&B (rollouts.board guards it)
 """

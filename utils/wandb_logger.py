@@ -1,35 +1,33 @@
-"""WandbLogger: the metrics of a run, to a JSONL file always and to Weights & Biases when it works.
+"""WandbLogger: a run's numbers, tables, sound and pictures in W&B; and what trackers are given.
 
-W&B never stops a run: without a key it is offline, and an error of its own is told once and then it
-is left out. Everything it writes lies in the run folder, so that the folder can be copied whole.
-Memory is bounded: at most MAX_VALUES numbers per metric and MAX_ROWS table rows between two logs.
+Everything it writes lies in the run folder, so that the folder can be copied whole; without a key
+it is offline. It may raise: `rollouts.board` keeps that from stopping a run. Memory is bounded: at
+most MAX_VALUES numbers per metric, MAX_ROWS rows and MAX_PAIRS pairs between two logs.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 import math
 import netrc
 import os
 import statistics
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 MAX_VALUES = 4_096
-MAX_ROWS = 32
+MAX_ROWS = 16
+MAX_PAIRS = 4
 MAX_TEXT = 2_000
-"""Characters of a prompt or a description in the table."""
-_log = logging.getLogger("audioforge.wandb")
+"""Characters of a prompt or a description in a table."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One rollout of the table."""
+    """One rollout of a table."""
 
     target: str
     prompt: str
@@ -37,6 +35,18 @@ class Row:
     """As JSON."""
     reward: float | None
     audio: Path | None
+    category: str = ""
+    rollout: str = ""
+    """Its id."""
+    picture: Path | None = None
+    """Its spectrogram, as an image file."""
+
+
+class Pair(NamedTuple):
+    """Two rollouts for the same target, to be heard side by side."""
+
+    worse: Row
+    better: Row
 
 
 @dataclass
@@ -46,6 +56,10 @@ class Window:
     values: dict[str, deque[float]] = field(default_factory=dict)
     drops: Counter[str] = field(default_factory=Counter)
     rows: deque[Row] = field(default_factory=lambda: deque(maxlen=MAX_ROWS))
+    pairs: deque[Pair] = field(default_factory=lambda: deque(maxlen=MAX_PAIRS))
+    """Worst and best of a group."""
+    changes: deque[Pair] = field(default_factory=lambda: deque(maxlen=MAX_PAIRS))
+    """The same held-out target in the first evaluation and in the latest."""
 
     def add(self, name: str, value: float | None) -> None:
         """Add one number; None and nan (unscored) are left out."""
@@ -61,44 +75,38 @@ class Window:
         return told | {f"drops/{reason}": float(n) for reason, n in self.drops.items()}
 
 
+class Tracker(Protocol):
+    """A service that shows a run. Every call may raise and may take long."""
+
+    def start(self, config: Mapping[str, Any], names: Mapping[str, str | None]) -> None:
+        """Open a run; names: "name", "project" and "group"."""
+        ...
+
+    def log(
+        self, step: int, numbers: Mapping[str, Any], window: Window, pictures: Mapping[str, Path]
+    ) -> None:
+        """Show a window: its numbers, histograms, tables and pairs, and pictures by name."""
+        ...
+
+    def finish(self) -> None:
+        """Close the run."""
+        ...
+
+
 class WandbLogger:
-    """Collects a window of metrics and writes it on `log`."""
+    """A tracker on Weights & Biases."""
 
-    def __init__(self, folder: Path, wanted: bool = True) -> None:
-        """Prepare.
-
-        Args:
-            folder: the run folder; metrics.jsonl and everything of W&B goes there.
-            wanted: False writes the JSONL only.
-        """
-        self.folder, self.wanted, self.window = folder, wanted, Window()
+    def __init__(self, folder: Path) -> None:
+        """Prepare; the run folder is where all its files go."""
+        self.folder = folder
         self._run: Any = None
 
-    @property
-    def on(self) -> bool:
-        """Whether W&B has been started and still works."""
-        return self._run is not None
-
-    def start(
-        self,
-        config: Mapping[str, Any],
-        name: str,
-        project: str | None = None,
-        group: str | None = None,
-    ) -> bool:
-        """Start W&B; say whether it runs.
-
-        Args:
-            config: plain types, without secrets.
-            name: of the W&B run; the time is added.
-            project: of W&B, None for its default.
-            group: of W&B runs that belong together.
-        """
-        if not self.wanted or self.on:
-            return self.on
+    def start(self, config: Mapping[str, Any], names: Mapping[str, str | None]) -> None:
+        """Open a run, offline where there is no key; the time is added to its name."""
+        staged = self.folder / "wandb" / "staged"
         for variable, place in {
             "WANDB_DIR": self.folder,
-            "WANDB_DATA_DIR": self.folder / "wandb" / "staged",
+            "WANDB_DATA_DIR": staged,
             "WANDB_CACHE_DIR": self.folder / "wandb" / "cache",
             "WANDB_CONFIG_DIR": self.folder / "wandb" / "config",
         }.items():
@@ -106,96 +114,78 @@ class WandbLogger:
         os.environ.setdefault("WANDB_SILENT", "true")
         if not has_key():
             os.environ.setdefault("WANDB_MODE", "offline")
-
-        names = {
-            "name": f"{name}-{time.strftime('%Y-%m-%d-%H%M%S')}",
-            "project": project,
-            "group": group,
-        }
-
-        def start() -> Any:
-            import wandb
-
-            Path(os.environ["WANDB_DATA_DIR"]).mkdir(parents=True, exist_ok=True)
-            # `dir` as well: within one process W&B remembers the folder of an earlier run.
-            return wandb.init(config=dict(config), dir=os.environ["WANDB_DIR"], **names)
-
-        self._run = self._guarded(start)
-        return self.on
-
-    def log(self, step: int, extra: Mapping[str, Any] | None = None) -> dict[str, float]:
-        """Write the window and begin a new one.
-
-        Args:
-            step: the trainer's step, or the group's index.
-            extra: more metrics; what is not a finite number goes to W&B only.
-
-        Returns:
-            What was written to metrics.jsonl.
-
-        Raises:
-            OSError: the run folder cannot be written.
-        """
-        window, self.window = self.window, Window()
-        told = window.metrics()
-        for name, value in (extra or {}).items():
-            if _is_number(value):
-                told[name] = float(value)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": int(step)} | told, allow_nan=False) + "\n")
-        if self.on:
-            self._guarded(lambda: self._send(step, window, told | dict(extra or {})))
-        return told
-
-    def finish(self) -> None:
-        """Close W&B."""
-        run, self._run = self._run, None
-        if run is not None:
-            self._guarded(run.finish)
-
-    def table(self) -> dict[str, Any]:
-        """Return the window's rows as a W&B table and a list of players; empty when W&B is off.
-
-        Both, because a table shows the text beside the sound and a list keeps the sound in the
-        run's own media folder.
-        """
-        if not self.on or not self.window.rows:
-            return {}
-        return self._guarded(lambda: _table(list(self.window.rows))) or {}
-
-    def _send(self, step: int, window: Window, told: dict[str, Any]) -> None:
         import wandb
 
+        staged.mkdir(parents=True, exist_ok=True)
+        told: dict[str, Any] = dict(names) | {
+            "name": f"{names.get('name')}-{time.strftime('%Y-%m-%d-%H%M%S')}"
+        }
+        # `dir` as well: within one process W&B remembers the folder of an earlier run.
+        self._run = wandb.init(config=dict(config), dir=os.environ["WANDB_DIR"], **told)
+
+    def log(
+        self, step: int, numbers: Mapping[str, Any], window: Window, pictures: Mapping[str, Path]
+    ) -> None:
+        """Show a window.
+
+        Sound stands in a table and in a list: a table shows the text beside it, and a list keeps
+        the file in the run's own media folder.
+        """
+        import wandb
+
+        told: dict[str, Any] = dict(numbers)
         for name, values in window.values.items():
             told[f"{name}_histogram"] = wandb.Histogram(list(values))
+        if window.rows:
+            told["rollouts/table"] = _table([(row,) for row in window.rows], ("",))
+            told["rollouts/audio"] = _players(window.rows)
+        if window.pairs:
+            told["pairs/worst_and_best"] = _table(window.pairs, ("worst", "best"))
+        if window.changes:
+            told["pairs/before_and_after"] = _table(window.changes, ("before", "after"))
+            told["pairs/before_audio"] = _players([pair.worse for pair in window.changes])
+            told["pairs/after_audio"] = _players([pair.better for pair in window.changes])
+        for name, path in pictures.items():
+            told[name] = wandb.Image(str(path))
         self._run.log(told, step=step)
 
-    def _guarded(self, action: Any) -> Any:
-        """Run one call to W&B; an error switches it off, is told once, and returns None."""
-        try:
-            return action()
-        except Exception as error:  # noqa: BLE001  (the border of a service that must not stop a run)
-            self._run = None
-            self.wanted = False
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            _log.warning("W&B is off for the rest of this run: %s", reason)
-            return None
+    def finish(self) -> None:
+        """Close the run."""
+        if self._run is not None:
+            self._run.finish()
 
 
-def _table(rows: list[Row]) -> dict[str, Any]:
+def _table(lines: Sequence[Sequence[Row]] | deque[Pair], sides: Sequence[str]) -> Any:
+    """Return a table; each line shows its target once and then every side's rollout."""
     import wandb
 
-    table = wandb.Table(columns=["target", "prompt", "parameters", "reward", "audio"])
-    players = []
-    for row in rows:
-        heard = row.audio is not None and row.audio.is_file()
-        cell = wandb.Audio(str(row.audio)) if heard else None
-        texts = [text[:MAX_TEXT] for text in (row.target, row.prompt, row.parameters)]
-        table.add_data(*texts, row.reward, cell)
-        if heard:
-            players.append(wandb.Audio(str(row.audio), caption=row.prompt[:200]))
-    return {"rollouts/table": table, "rollouts/audio": players}
+    kinds = ("prompt", "parameters", "reward", "audio", "spectrogram")
+    columns: list[Any] = [
+        "target",
+        "category",
+        *(f"{side} {kind}".strip() for side in sides for kind in kinds),
+    ]
+    table = wandb.Table(columns=columns)
+    for line in lines:
+        cells: list[Any] = [line[0].target[:MAX_TEXT], line[0].category]
+        for row in line:
+            heard = row.audio is not None and row.audio.is_file()
+            seen = row.picture is not None and row.picture.is_file()
+            cells += [row.prompt[:MAX_TEXT], row.parameters[:MAX_TEXT], row.reward]
+            cells += [wandb.Audio(str(row.audio)) if heard else None]
+            cells += [wandb.Image(str(row.picture)) if seen else None]
+        table.add_data(*cells)
+    return table
+
+
+def _players(rows: Sequence[Row] | deque[Row]) -> list[Any]:
+    import wandb
+
+    return [
+        wandb.Audio(str(row.audio), caption=row.prompt[:200])
+        for row in rows
+        if row.audio is not None and row.audio.is_file()
+    ]
 
 
 def has_key() -> bool:
@@ -207,11 +197,3 @@ def has_key() -> bool:
     except (OSError, netrc.NetrcParseError):
         return False
     return any("wandb" in host for host in hosts)
-
-
-def _is_number(value: Any) -> bool:
-    """Say whether a value is one finite number, of Python or numpy."""
-    try:
-        return not isinstance(value, (str, bool)) and math.isfinite(value)
-    except TypeError:
-        return False

@@ -24,6 +24,9 @@ PROMPTS = [
     "wind and rain",
 ]
 
+QUICK = "sfx,ambient,phrases"
+"""Categories with few references: the others take seconds to compare a clip with theirs."""
+
 SHORT = {
     "drums": "a drum loop",
     "instruments": "a warm synth pad",
@@ -195,6 +198,7 @@ def flags(llm, tokenizer_folder, short_targets) -> list[str]:
     """Settings of a small run on the fake language model, for a shell."""
     told = ["--env.model", "synth", "--env.out", "run", "--env.targets_file", short_targets]
     told += ["--env.tokenizer_name", tokenizer_folder, "--env.use_wandb", "False"]
+    told += ["--env.categories", QUICK]
     return [*told, "--openai.base_url", llm.url, "--openai.model_name", "fake"]
 
 
@@ -228,10 +232,13 @@ def make_env(llm, tokenizer_folder, short_targets, tmp_path):
 
     from audioforge_env import AudioForgeConfig, AudioForgeEnv
 
-    def make(server_type: str = "vllm", **settings: Any) -> AudioForgeEnv:
+    def make(
+        server_type: str = "vllm", base_url: str = "", timeout: int = 300, **settings: Any
+    ) -> AudioForgeEnv:
         defaults = {
             "model": "synth",
             "targets_file": short_targets,
+            "categories": QUICK,
             "total_steps": 100,
             "ensure_scores_are_not_same": False,
             "out": str(tmp_path / "run"),
@@ -240,10 +247,11 @@ def make_env(llm, tokenizer_folder, short_targets, tmp_path):
         config = AudioForgeConfig(**{**defaults, "use_wandb": False, **settings})
         server = APIServerConfig(
             model_name="fake",
-            base_url=llm.url,
+            base_url=base_url or llm.url,
             api_key="x",
             health_check=False,
             server_type=server_type,
+            timeout=timeout,
         )
         return AudioForgeEnv(config, [server])
 

@@ -57,6 +57,34 @@ def test_one_success_forgets_everything():
     assert backoff.delay == 1
 
 
+def test_a_named_wait_is_kept_but_bounded():
+    clock = Clock()
+    backoff = Backoff(patience=10, first=1, cap=8, clock=clock)
+    backoff.hold(5)
+    assert backoff.delay == 5
+    backoff.hold(3)  # never shorter than what was named before
+    assert backoff.delay == 5
+    backoff.hold(3_600)
+    assert backoff.delay == 8
+
+
+def test_those_that_wait_do_not_all_come_back_at_once(monkeypatch):
+    clock, slept = Clock(), []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+        clock.now += seconds
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    draws = iter([0.0, 0.5])
+    backoff = Backoff(patience=10, first=4, jitter=0.5, clock=clock, draw=lambda: next(draws))
+    for _ in range(2):
+        backoff.failed()
+        asyncio.run(backoff.wait())
+        backoff.succeeded()
+    assert slept == [4, 5]
+
+
 def test_without_patience_the_first_failure_is_the_last():
     assert not Backoff(patience=0).failed()
 

@@ -45,7 +45,8 @@ def test_every_field_can_be_set_from_a_shell():
     from audioforge.rollouts.settings import EnvSettings
 
     for name, field in EnvSettings.model_fields.items():
-        kinds = set(get_args(field.annotation)) or {field.annotation}
+        parts = get_args(field.annotation) or (field.annotation,)
+        kinds = {part if isinstance(part, type) else type(part) for part in parts}  # of a Literal
         assert kinds <= {str, int, float, bool, type(None)}, name
         assert field.description, name
 
@@ -173,7 +174,7 @@ def test_a_dead_language_model_costs_pauses_not_errors(make_env, llm):
             item = await env.get_next_item()
             first = await env.collect_trajectories(item)
             back = await env.get_next_item()
-            return first, back is item, env.backoff.delay, env.fatal
+            return first, back is item, env.leaving.backoff.delay, env.leaving.fatal
 
     first, same, delay, fatal = asyncio.run(run())
     assert first == (None, [])
@@ -326,7 +327,7 @@ def test_clips_of_groups_in_flight_are_made_together_one_batch_at_a_time(make_en
 
 
 def test_targets_come_in_a_fixed_order_over_all_categories(make_env):
-    env = make_env(out="a")
+    env = make_env(categories="", out="a")
 
     async def run(env):
         await env.setup()
@@ -334,8 +335,8 @@ def test_targets_come_in_a_fixed_order_over_all_categories(make_env):
             return [(await env.get_next_item())["target"] for _ in range(10)]
 
     first = asyncio.run(run(env))
-    again = asyncio.run(run(make_env(out="b")))
-    other = asyncio.run(run(make_env(out="c", run_seed=1)))
+    again = asyncio.run(run(make_env(categories="", out="b")))
+    other = asyncio.run(run(make_env(categories="", out="c", run_seed=1)))
     assert [target.id for target in first] == [target.id for target in again]
     assert [target.id for target in first] != [target.id for target in other]
     assert len({target.category for target in first[:5]}) == 5

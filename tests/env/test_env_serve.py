@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -33,27 +34,25 @@ def call(url: str, body: dict | None = None):
         return json.load(answer)
 
 
+@contextlib.contextmanager
+def run_api(child, folder: Path, port: int):
+    """A real run-api on loopback, which can be killed."""
+    words = [sys.executable, "-m", "atroposlib.cli.run_api", "--host", "127.0.0.1"]
+    with child([*words, "--port", str(port)], folder / f"api-{time.time()}.log") as process:
+        for _ in range(300):
+            with contextlib.suppress(OSError):
+                call(f"http://127.0.0.1:{port}")
+                break
+            time.sleep(0.1)
+        yield process
+
+
 @pytest.fixture
 def api(tmp_path, child):
     """A real run-api on loopback."""
     port = free_port()
-    words = [
-        sys.executable,
-        "-m",
-        "atroposlib.cli.run_api",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
-    with child(words, tmp_path / "api.log"):
-        url = f"http://127.0.0.1:{port}"
-        for _ in range(300):
-            with contextlib.suppress(OSError):
-                call(url)
-                break
-            time.sleep(0.1)
-        yield url
+    with run_api(child, tmp_path, port):
+        yield f"http://127.0.0.1:{port}"
 
 
 def register(api: str, **changes) -> None:
@@ -67,7 +66,7 @@ def register(api: str, **changes) -> None:
     call(f"{api}/register", told | changes)
 
 
-def batches(api: str, count: int, process: subprocess.Popen, seconds: float = 240.0) -> list:
+def batches(api: str, count: int, process: subprocess.Popen, seconds: float = PATIENCE_S) -> list:
     """Be the trainer: fetch `count` batches."""
     got, until = [], time.monotonic() + seconds
     while len(got) < count and time.monotonic() < until and process.poll() is None:
@@ -115,6 +114,117 @@ def test_a_trainer_gets_batches_of_whole_groups(llm, flags, api, tmp_path, lines
     assert told.splitlines()[0].startswith("waiting for a trainer")
     assert "Traceback" not in told
     assert "Warning" not in told
+
+
+def indices(got: list) -> list[int]:
+    """The groups of these batches, by index."""
+    return sorted(group["generation_params"]["group"] for batch in got for group in batch)
+
+
+def settled(folder: Path) -> dict[str, list[int]]:
+    """What became of each group, by outcome; checks that it is settled once."""
+    told: dict[str, list[int]] = {}
+    for line in (folder / "outcomes.jsonl").read_text().splitlines():
+        line = json.loads(line)
+        if line["outcome"] in ("sent", "withheld", "unconfirmed"):
+            told.setdefault(line["outcome"], []).append(line["group"])
+    every = [group for groups in told.values() for group in groups]
+    assert len(set(every)) == len(every)
+    return told
+
+
+def recorded(folder: Path) -> set[int]:
+    """The groups in the run folder; checks that each is there once."""
+    ids = [json.loads(line)["id"] for line in (folder / "rollouts.jsonl").read_text().splitlines()]
+    assert len(set(ids)) == len(ids)
+    return {int(name[1:6]) for name in ids}
+
+
+def kept(folder: Path) -> set[int]:
+    """The groups whose answers wait: on a busy machine the last are not made before the end."""
+    return {int(path.stem) for path in (folder / "outbox").iterdir()}
+
+
+def queued(api: str) -> int:
+    return call(f"{api}/status")["queue_size"]
+
+
+def test_a_restarted_api_is_joined_again_and_no_group_is_lost_or_sent_twice(
+    llm, flags, tmp_path, child
+):
+    llm.delay = 0.1
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    words = [*SERVE, *flags, "--env.rollout_server_url", url]
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(run_api(child, tmp_path, port))
+        register(url, num_steps=50)
+        process = stack.enter_context(child(words, tmp_path / "env.log"))
+        got = batches(url, 2, process)
+        first.kill()
+        first.wait()
+        time.sleep(2.0)
+        assert process.poll() is None, (tmp_path / "env.log").read_text()
+        stack.enter_context(run_api(child, tmp_path, port))
+        time.sleep(1.0)  # an API without a trainer: nothing may be sent to it
+        assert queued(url) == 0
+        register(url, num_steps=3)
+        again = batches(url, 3, process)
+        process.wait(PATIENCE_S)
+    told = (tmp_path / "env.log").read_text()
+    assert process.returncode == 0, told
+    assert len(again) == 3
+    assert not set(indices(got)) & set(indices(again))
+    outcomes = settled(tmp_path / "run")
+    assert set(indices(got)) | set(indices(again)) <= set(outcomes["sent"])
+    assert "Traceback" not in told
+
+
+def test_told_to_stop_it_finishes_what_is_begun_and_ends_well(llm, flags, api, tmp_path, child):
+    llm.delay = 0.5
+    register(api, num_steps=50)
+    words = [*SERVE, *flags, "--env.rollout_server_url", api]
+    with child(words, tmp_path / "env.log") as process:
+        got = batches(api, 2, process)
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    told = (tmp_path / "env.log").read_text()
+    assert process.returncode == 0, told
+    assert told.splitlines()[-1] == "run: run"
+    outcomes = settled(tmp_path / "run")
+    every = {group for one in outcomes.values() for group in one}
+    waiting = kept(tmp_path / "run")
+    assert not waiting & every
+    assert recorded(tmp_path / "run") <= waiting | every
+    assert waiting | every == set(range(len(waiting | every)))
+    assert set(indices(got)) <= set(outcomes["sent"])
+    assert "Traceback" not in told
+
+
+def test_a_killed_server_goes_on_without_loss_or_double_work(llm, flags, api, tmp_path, child):
+    llm.delay = 0.3
+    register(api, num_steps=50)
+    words = [*SERVE, *flags, "--env.rollout_server_url", api]
+    with child(words, tmp_path / "first.log") as process:
+        got = batches(api, 2, process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    run = tmp_path / "run"
+    before = recorded(run)
+    asked = llm.calls
+    with child(words, tmp_path / "second.log") as process:
+        got += batches(api, 3, process)
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    told = (tmp_path / "second.log").read_text()
+    assert process.returncode == 0, told
+    assert len(set(indices(got))) == len(indices(got)) == 10
+    outcomes = settled(run)
+    every = {group for one in outcomes.values() for group in one} | kept(run)
+    assert before <= every
+    assert recorded(run) <= every
+    assert every == set(range(len(every)))  # no hole: what was begun in the first run is made
+    assert llm.calls - asked < len(every) - len(before) + 9  # answers that had come are kept
 
 
 def test_without_an_api_serving_ends_with_one_line(flags, tmp_path, child):

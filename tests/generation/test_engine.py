@@ -128,6 +128,28 @@ def test_a_full_queue_refuses_at_once_with_a_hint_and_queues_nothing():
     assert batches == [[0, 1], [2, 3]]
 
 
+def test_a_pass_counts_as_busy_while_it_runs_and_once_when_it_is_over():
+    async def run():
+        backend = Double()
+        backend.gate.clear()
+        async with engine(backend) as running:
+            making = asyncio.create_task(running.generate([request(0)]))
+            await entered(backend)
+            seen = [running.metrics()]
+            await asyncio.sleep(0.01)
+            seen.append(running.metrics())
+            backend.gate.set()
+            await making
+            seen.append(running.metrics())
+            await asyncio.sleep(0.01)
+            return [*seen, running.metrics()]
+
+    seen = asyncio.run(run())
+    assert [one.passes for one in seen] == [0, 0, 1, 1]
+    assert 0 < seen[0].busy_seconds < seen[1].busy_seconds
+    assert 0 < seen[2].busy_seconds == seen[3].busy_seconds
+
+
 def test_a_cancelled_request_is_not_made_and_gives_its_place_back():
     async def run():
         backend = Double()

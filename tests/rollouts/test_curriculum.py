@@ -16,7 +16,9 @@ from audioforge.rollouts.curriculum import Curriculum, CurriculumConfig, best_re
 from audioforge.rollouts.metrics import curriculum_metrics
 from audioforge.rollouts.outgoing import Encoded
 from audioforge.rollouts.record import Origin, Rollout
-from audioforge.rollouts.session import Answer, Session, SessionConfig
+from audioforge.rollouts.session import Session
+from audioforge.rollouts.session_config import SessionConfig
+from audioforge.rollouts.studio import Answer
 
 POOL = target_sources.curated("train")
 ORIGIN = Origin("scripted", "none", "w")
@@ -210,3 +212,29 @@ def test_a_run_with_a_curriculum_does_not_go_on_without_one(tmp_path, levelled):
     one.close()
     with pytest.raises(ValueError, match="curriculum"):
         Session(replace(config, curriculum=None))
+
+
+def test_begun_groups_of_a_serving_run_keep_their_targets_and_come_back_once(tmp_path, levelled):
+    one = session(tmp_path / "run", levelled)
+    config = replace(one.config, deliver=True, groups=None, out=tmp_path / "serve")
+    one.close()
+    first = Session(config)
+    made = targets_of(first, 3)
+    begun = first.next_item()
+    assert begun is not None
+    assert first.ledger is not None
+    first.ledger.settle(0, "withheld", "equal")
+    first.ledger.answered(3, asyncio.run(ask([], 2, 3)), begun["target"].id)
+    state = first.checkpoint()
+    first.close()
+    again = Session(config)
+    again.restore(state)
+    items = [again.next_item() for _ in range(4)]
+    again.close()
+    told = [(item["index"], sorted(item.keys() - {"index", "target"})) for item in items if item]
+    assert told == [(1, ["made"]), (2, ["made"]), (3, ["answers"]), (4, [])]
+    assert [item["target"].id for item in items[:3] if item] == [
+        made[1],
+        made[2],
+        begun["target"].id,
+    ]

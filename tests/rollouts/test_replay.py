@@ -87,7 +87,7 @@ def test_another_shape_is_told_and_so_is_a_missing_sound(recorded):
         sound.unlink()
     assert all(one.same for one in replay(recorded))
     (one,) = replay(recorded, "g00001-r0", backend=Longer())
-    assert "the recorded one is not stored" in one.drift
+    assert "the recorded one is gone" in one.drift
 
 
 def test_a_clip_that_can_no_longer_be_made_says_why(recorded):

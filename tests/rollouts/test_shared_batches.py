@@ -13,7 +13,9 @@ from audioforge.generation.synth_backend import SynthBackend
 from audioforge.rollouts.collect import Completion, Studio, collect_group
 from audioforge.rollouts.outgoing import Encoded
 from audioforge.rollouts.replay import replay
-from audioforge.rollouts.session import Answer, Session, SessionConfig
+from audioforge.rollouts.session import Session
+from audioforge.rollouts.session_config import SessionConfig
+from audioforge.rollouts.studio import Answer
 from audioforge.utils.audio_processing import Audio
 
 
