@@ -108,9 +108,7 @@ def found_settings(hall: Hall, folder: Path, quick: bool) -> dict[str, dict[str,
     """Search settings for every category on training targets, with the same reward."""
     chosen = {}
     for category in CATEGORIES:
-        config = OptimizeConfig(
-            category=category, trials=4 if quick else 16, clips=8 if quick else 20
-        )
+        config = OptimizeConfig(category=category, trials=4 if quick else 10, clips=8)
         found = optimize(config, hall.engine, hall.studio.reward, folder)
         chosen[category] = dict(found.recommended["quality"].setting)
     return chosen
