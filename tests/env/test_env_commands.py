@@ -237,7 +237,7 @@ def test_a_model_name_without_an_endpoint_is_refused(command, capfd):
 
 
 def test_missing_weights_end_with_one_line(command, capfd, monkeypatch, tmp_path):
-    monkeypatch.setattr("audioforge.policy.asker.EMBEDDED_FOLDER", tmp_path / "gone")
+    monkeypatch.setattr("audioforge.policy.servers.EMBEDDED_FOLDER", tmp_path / "gone")
     assert command("process", endpoint=False) == 1
     assert "audioforge.policy.train_sft" in one_error(capfd)
 
