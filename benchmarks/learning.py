@@ -218,6 +218,9 @@ def all_heard(
         for seed, model in enumerate(last)
     ]
     others = {
+        "start_prompt_only": arms.heard(
+            "start_prompt_only", lambda: policy(EMBEDDED_FOLDER, can), "prompt"
+        ),
         "prompt_only": arms.heard("prompt_only", lambda: policy(last[0], can), "prompt"),
         "parameters_only": arms.heard(
             "parameters_only", lambda: policy(last[0], can), "parameters"
