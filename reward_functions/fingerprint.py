@@ -57,7 +57,7 @@ def copy_similarity(clip: np.ndarray, original: np.ndarray) -> float:
         return 0.0
     faster = {step: _at_speed(clip, step) for step in _SPEEDS}
     size = fast_length(max(map(len, faster.values())) + len(original))
-    heard = sp_fft.rfft(original.T, size, axis=1)
+    heard = np.asarray(sp_fft.rfft(original.T, size, axis=1))
     best = 0.0
     for step, mark in faster.items():
         # Speed also moves the bands: those that fall off the edge are left out on both sides.
@@ -101,14 +101,14 @@ class _Pair:
         Args:
             heard: spectra of the original's bands, shape [bands, size // 2 + 1].
         """
-        spectra = sp_fft.rfft(self.clip.T, self.size, axis=1)
+        spectra = np.asarray(sp_fft.rfft(self.clip.T, self.size, axis=1))
         turn = -2j * np.pi * (len(self.clip) - 1) / self.size
         other = np.conj(heard)
         forwards = (spectra * other).sum(0)
         backwards = (np.conj(spectra) * other).sum(0) * np.exp(turn * np.arange(spectra.shape[1]))
         return max(
-            self._normalised(sp_fft.irfft(forwards, self.size), self._own),
-            self._normalised(sp_fft.irfft(backwards, self.size), self._own[::-1]),
+            self._normalised(np.asarray(sp_fft.irfft(forwards, self.size)), self._own),
+            self._normalised(np.asarray(sp_fft.irfft(backwards, self.size)), self._own[::-1]),
         )
 
     def _normalised(self, cross: np.ndarray, own: np.ndarray) -> float:
