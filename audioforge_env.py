@@ -199,7 +199,7 @@ class AudioForgeEnv(BaseEnv):
         """Wait for the trainer, then start W&B in its project and group."""
         launch.say(f"waiting for a trainer at {self.config.rollout_server_url}")
         told = await self.delivery.api.names()
-        await self._start_board(project=told["project"], group=told.get("group"))
+        await self._start_board(project=told["project"] or None, group=told.get("group") or None)
 
     async def _start_board(self, **place: str | None) -> None:
         config, name = self.config.model_dump(mode="json"), str(self.config.wandb_name)

@@ -38,16 +38,16 @@ class TrainerApi:
     url: str
 
     async def names(self) -> dict[str, str]:
-        """Wait until a trainer has registered; return its W&B project and group.
+        """Wait until a trainer has registered; return its W&B project and group, perhaps empty.
 
         Raises:
             RunError: nothing answers at the URL.
         """
         told: dict[str, Any] = {}
         try:
-            while not told.get("project"):
+            while told.get("project") is None:  # a trainer without W&B says ""
                 told = await self._get("wandb_info")
-                if not told.get("project"):
+                if told.get("project") is None:
                     await asyncio.sleep(0.5)
         except Unsent as error:
             raise RunError(
