@@ -11,6 +11,7 @@ critic       a report as a short message the language model can act on
 studio       what a group is collected with: backend, reward, store, memory; Ask and Completion
 guarded      the two calls that may break, and the gate every report passes
 record       Rollout and Group: one JSON line, everything needed to make it again
+facts        what a run must keep when it goes on
 store        the run folder; survives kill -9 and a full disk
 run          run_rollouts: a whole run, resumable, with a progress bar (progress.py)
 replay       make the clips again and compare them byte for byte

@@ -8,12 +8,10 @@ same config: only missing groups are made. At the end the report is written.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +20,10 @@ from audioforge.generation.registry import load_backend
 from audioforge.reward_functions.combined_reward import CombinedReward, RewardConfig
 from audioforge.rollouts.collect import Ask, Studio, collect_group
 from audioforge.rollouts.errors import RunError
+from audioforge.rollouts.facts import start_facts, unchanging_facts
 from audioforge.rollouts.pool import deal
 from audioforge.rollouts.progress import RunProgress
-from audioforge.rollouts.record import Group, versions
+from audioforge.rollouts.record import Group
 from audioforge.rollouts.report import write_report
 from audioforge.rollouts.store import RunStore
 from audioforge.rollouts.studio import recall
@@ -130,8 +129,8 @@ def run_rollouts(config: RunConfig, ask: Ask, *, console: Console | None = None)
     reward = CombinedReward(config.reward)
     with RunStore(config.out) as store:
         done = store.start(
-            config.to_json() | _fixed(plan, backend.weights_sha256),
-            _facts(config, backend.capabilities.licence),
+            config.to_json() | unchanging_facts(plan, backend.weights_sha256),
+            start_facts(config.device, backend.capabilities.licence),
         )
         studio = Studio(backend, reward, store, config.seed, config.group_size, config.policy)
         if len(done) < config.groups:
@@ -191,24 +190,6 @@ def _last_reason(group: Group) -> str:
     return next(
         (rollout.reason for rollout in reversed(group.rollouts) if rollout.reason), "unknown"
     )
-
-
-def _fixed(plan: Sequence[Target], weights_sha256: str) -> dict[str, str]:
-    """Return what else must not change: the targets themselves and the weights."""
-    text = json.dumps([target.to_json() for target in plan], sort_keys=True, default=str)
-    return {
-        "targets_sha256": hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
-        "weights_sha256": weights_sha256,
-    }
-
-
-def _facts(config: RunConfig, licence: str) -> dict[str, Any]:
-    return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": config.device,
-        "model_licence": licence,
-        "versions": versions(),
-    }
 
 
 def _rewards(store: RunStore) -> list[tuple[float | None, ...]]:

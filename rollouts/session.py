@@ -8,12 +8,9 @@ back anyway), so a cancelled item costs nothing twice and no group is recorded t
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from audioforge.data.targets import Target
@@ -22,12 +19,13 @@ from audioforge.generation.registry import load_engine
 from audioforge.rollouts.collect import Completion, Studio, ask_for_one_clip, collect_group
 from audioforge.rollouts.curriculum import Curriculum
 from audioforge.rollouts.episode import Conversations, EpisodeConfig, Follow
+from audioforge.rollouts.facts import start_facts, unchanging_facts
 from audioforge.rollouts.keeping import KeepAudio
 from audioforge.rollouts.ledger import Item, Ledger
 from audioforge.rollouts.metrics import curriculum_metrics, engine_metrics
 from audioforge.rollouts.outgoing import Encoded
 from audioforge.rollouts.pool import target_pool
-from audioforge.rollouts.record import Group, versions
+from audioforge.rollouts.record import Group
 from audioforge.rollouts.session_config import SessionConfig
 from audioforge.rollouts.store import RunStore
 from audioforge.rollouts.studio import Answer, recall
@@ -70,12 +68,7 @@ class Session:
             common_seed=config.common_seed,
             decides=config.decides,
         )
-        facts = {
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "device": config.device,
-            "model_licence": engine.capabilities.licence,
-            "versions": versions(),
-        }
+        facts = start_facts(config.device, engine.capabilities.licence)
         self.done = self.store.start(self._unchanging(), facts) if self.store else set()
         if self.store and self.done:
             recall(self.studio, self.store)
@@ -281,9 +274,5 @@ class Session:
 
     def _unchanging(self) -> dict[str, Any]:
         """Return what must be the same when the run goes on; its length may grow."""
-        told = json.dumps([target.to_json() for target in self.pool], sort_keys=True, default=str)
-        return {
-            **self.config.unchanging(),
-            "targets_sha256": hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest(),
-            "weights_sha256": self.studio.backend.weights_sha256,
-        }
+        fixed = unchanging_facts(self.pool, self.studio.backend.weights_sha256)
+        return self.config.unchanging() | fixed
