@@ -16,8 +16,7 @@ from typing import Any
 
 import torch
 
-MASKED = -100
-"""The mask of a token that is not learnt, as Atropos has it."""
+from audioforge.rollouts.outgoing import MASKED
 
 
 class BatchError(ValueError):

@@ -15,12 +15,10 @@ from audioforge.policy.sft_texts import (
     draw_lesson,
     system_text,
 )
+from audioforge.rollouts.outgoing import MASKED
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
-
-IGNORED = -100
-"""The label of a token that is not learnt."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class LessonBatch:
     lessons: torch.Tensor
     """Shape [batch, time]."""
     labels: torch.Tensor
-    """Shape [batch, time]; IGNORED where nothing is learnt."""
+    """Shape [batch, time]; MASKED where nothing is learnt."""
 
 
 def draw_batch(step: int, recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LessonBatch:
@@ -80,13 +78,13 @@ def draw_batch(step: int, recipe: Recipe, tokenizer: PreTrainedTokenizerFast) ->
             *tokenizer.encode(lesson.answer, add_special_tokens=False),
             tokenizer.eos_token_id,
         ]
-        rows.append((head + answer, [IGNORED] * len(head) + answer))
+        rows.append((head + answer, [MASKED] * len(head) + answer))
     longest = max(len(ids) for ids, _ in rows)
     pad = tokenizer.pad_token_id
     return LessonBatch(
         torch.tensor([prefix]),
         torch.tensor([ids + [pad] * (longest - len(ids)) for ids, _ in rows]),
-        torch.tensor([labels + [IGNORED] * (longest - len(labels)) for _, labels in rows]),
+        torch.tensor([labels + [MASKED] * (longest - len(labels)) for _, labels in rows]),
     )
 
 
@@ -97,7 +95,7 @@ def batch_loss(model: LlamaForCausalLM, batch: LessonBatch) -> torch.Tensor:
     # The padding is on the right, where causal attention never looks from a real token.
     logits = model(batch.lessons, past_key_values=known, use_cache=True).logits
     return torch.nn.functional.cross_entropy(
-        logits[:, :-1].float().flatten(0, 1), batch.labels[:, 1:].flatten(), ignore_index=IGNORED
+        logits[:, :-1].float().flatten(0, 1), batch.labels[:, 1:].flatten(), ignore_index=MASKED
     )
 
 

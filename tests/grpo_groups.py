@@ -2,7 +2,7 @@
 
 import torch
 
-from audioforge.policy.grpo import MASKED
+from audioforge.rollouts.outgoing import MASKED
 
 PROMPT = [5, 9, 11, 6, 40]
 ANSWERS = [[7, 8, 1], [30, 31, 32, 33, 1], [7, 60, 1]]

@@ -10,9 +10,10 @@ import torch
 from audioforge.data.families import FAMILIES
 from audioforge.data.wording import read_text
 from audioforge.policy import train_sft
-from audioforge.policy.sft_batches import IGNORED, Recipe
+from audioforge.policy.sft_batches import Recipe
 from audioforge.policy.sft_texts import CAPABILITIES, draw_capabilities, draw_lesson
 from audioforge.policy.tokenizer import CHAT_TEMPLATE, build_tokenizer, training_texts
+from audioforge.rollouts.outgoing import MASKED
 from audioforge.rollouts.parser import parse_action
 
 TINY = Recipe(
@@ -116,7 +117,7 @@ def test_the_shared_prefix_gives_the_same_loss_as_whole_sequences(tokenizer):
     whole = torch.cat([batch.prefix.expand(TINY.batch, -1), batch.lessons], 1)
     logits = model(whole).logits[:, batch.prefix.shape[1] - 1 : -1]
     direct = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORED
+        logits.flatten(0, 1), batch.labels.flatten(), ignore_index=MASKED
     )
     assert train_sft.batch_loss(model, batch).item() == pytest.approx(direct.item(), abs=1e-4)
 
@@ -124,7 +125,7 @@ def test_the_shared_prefix_gives_the_same_loss_as_whole_sequences(tokenizer):
 def test_drills_come_first_and_repeat_what_was_said(tokenizer):
     batch = train_sft.draw_batch(0, TINY, tokenizer)
     for ids, labels in zip(batch.lessons.tolist(), batch.labels.tolist(), strict=True):
-        learnt = tokenizer.decode([t for t in labels if t != IGNORED], skip_special_tokens=True)
+        learnt = tokenizer.decode([t for t in labels if t != MASKED], skip_special_tokens=True)
         said = tokenizer.decode(ids).split("Target: ")[1].split("<|end|>")[0]
         assert json.loads(learnt) == {"prompt": said[0].lower() + said[1:]}
 
@@ -132,10 +133,10 @@ def test_drills_come_first_and_repeat_what_was_said(tokenizer):
 def test_only_answers_and_their_end_are_learnt(tokenizer):
     batch = train_sft.draw_batch(0, TINY, tokenizer)
     for ids, labels in zip(batch.lessons.tolist(), batch.labels.tolist(), strict=True):
-        learnt = [token for token in labels if token != IGNORED]
+        learnt = [token for token in labels if token != MASKED]
         assert learnt[-1] == tokenizer.eos_token_id
         assert parse_action(tokenizer.decode(learnt[:-1])).action is not None
-        assert [i for i, label in zip(ids, labels, strict=True) if label != IGNORED] == learnt
+        assert [i for i, label in zip(ids, labels, strict=True) if label != MASKED] == learnt
 
 
 def test_an_interrupted_training_ends_where_an_undisturbed_one_does(tokenizer, tmp_path):
