@@ -28,10 +28,9 @@ from rich.progress import track
 from audioforge.generation.engine_settings import EngineSettings
 from audioforge.generation.registry import load_engine
 from audioforge.reward_functions import CombinedReward
-from audioforge.rollouts.cost import BUDGET
 from audioforge.rollouts.measure import Measure
 from audioforge.rollouts.pool import target_pool
-from audioforge.rollouts.recommend import interval
+from audioforge.rollouts.recommend import charged_reward, interval
 from audioforge.utils.parameter_optimizer import Job, Tried, front
 
 MODEL = "tiny-stable-audio"
@@ -77,7 +76,7 @@ def against_usual(one: Tried, found: list[Tried]) -> tuple[float, float, float]:
 
 def best(found: list[Tried], weight: float) -> Mapping[str, Any]:
     """Return the setting of the highest reward after the charge for steps."""
-    return max(found, key=lambda t: t.reward * (1 - weight * min(t.cost / BUDGET, 1.0))).setting
+    return max(found, key=lambda one: charged_reward(one, weight)).setting
 
 
 def plot(numbers: Mapping[str, Any], path: Path) -> None:

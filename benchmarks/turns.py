@@ -42,6 +42,7 @@ from audioforge.rollouts.messages import messages_for
 from audioforge.rollouts.outgoing import Encoded
 from audioforge.rollouts.parser import parse_action
 from audioforge.rollouts.pool import deal
+from audioforge.rollouts.recommend import interval
 from audioforge.rollouts.studio import Answer
 
 TURNS, MEMBERS, SEED = 3, 2, 31_337
@@ -165,18 +166,12 @@ def best_so_far(members: list[list[float]]) -> np.ndarray:
     return np.maximum.accumulate(np.array(filled), axis=1).mean(axis=0)
 
 
-def interval(differences: np.ndarray) -> list[float]:
-    """Return mean, and the 95 % bootstrap interval over targets."""
-    rng = np.random.default_rng(SEED)
-    picks = rng.integers(0, len(differences), (10_000, len(differences)))
-    means = differences[picks].mean(axis=1)
-    return [float(differences.mean()), *np.percentile(means, (2.5, 97.5)).tolist()]
-
-
 def _against(best: dict[str, np.ndarray], arm: str, other: str) -> dict[str, list[float]]:
+    """Return mean and 95 % interval over targets of the differences, by turn."""
+    gaps = {str(turn + 1): best[arm][:, turn] - best[other][:, turn] for turn in range(1, TURNS)}
     return {
-        str(turn + 1): interval(best[arm][:, turn] - best[other][:, turn])
-        for turn in range(1, TURNS)
+        turn: [float(gap.mean()), *interval(gap.tolist(), SEED, draws=10_000)]
+        for turn, gap in gaps.items()
     }
 
 

@@ -47,7 +47,6 @@ from audioforge.utils.parameter_optimizer import (
 PRESET_FIELDS = ("steps", "cfg_scale", "sampler")
 MOST_ON_FRONT = 7
 """Settings of the search's front that go into the choice; evenly thinned, the ends stay."""
-_CLIPS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ def recommend(tried: Sequence[Tried], weight: float = 0.0) -> Mapping[str, Tried
         and "quality" alone where nothing acceptable is cheaper.
     """
     points = front(tried)
-    worth = [point.reward * (1 - weight * min(point.cost / BUDGET, 1.0)) for point in points]
+    worth = [charged_reward(point, weight) for point in points]
     best = int(np.argmax(worth))
     points, worth = points[: best + 1], worth[: best + 1]
     cheapest = next(i for i, value in enumerate(worth) if value >= ACCEPTABLE * worth[best])
@@ -43,6 +43,11 @@ def recommend(tried: Sequence[Tried], weight: float = 0.0) -> Mapping[str, Tried
     if len(points) > 2:
         chosen["balanced"] = points[1 + int(np.argmax(_above_chord(points)[1:-1]))]
     return {name: chosen[name] for name in PRESET_NAMES if name in chosen}
+
+
+def charged_reward(point: Tried, weight: float) -> float:
+    """Return what a setting is worth after the charge for steps; see `rollouts.cost`."""
+    return point.reward * (1 - weight * min(point.cost / BUDGET, 1.0))
 
 
 def interval(values: Sequence[float], seed: int = 0, draws: int = 2_000) -> tuple[float, float]:
