@@ -80,7 +80,9 @@ class AudioForgeEnv(BaseEnv):
         self.folder = Path(self.config.out)
         tokens, seed = config.max_answer_tokens, config.run_seed
         settings = AskSettings(config.temperature, max_tokens=tokens, seed=seed)
-        self.asker = Asker(self.server, self.tokenizer, self.settled, settings, config.api_key_env)
+        self.asker = Asker(
+            self.server, self.tokenizer, self.settled, settings, config.api_key_env, config.decides
+        )
         tracker = config.tracker if config.use_wandb else "none"
         self.board = Board(self.folder, tracker_of(tracker, self.folder))
         self.resources = contextlib.ExitStack()

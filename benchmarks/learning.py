@@ -46,9 +46,14 @@ ENVIRONMENT = (
 )
 """What is trained on: drawn targets, and the reward that every arm is judged by."""
 STAGES = {
-    "teacher": ("--env.model", "synth"),
-    "model": ("--env.common_seed", "true", "--env.cost_steps", "0.15"),
+    "teacher": ("--env.model", "synth", "--env.decides", "prompt"),
+    "model": (
+        *("--env.decides", "parameters", "--env.common_seed", "true"),
+        *("--env.cost_steps", "0.05"),
+    ),
 }
+"""Words on the synthesiser, which has no settings; then settings alone, each group with the same
+words and the same noise, so that nothing but settings tells its clips apart."""
 BOOTSTRAPS = 4_000
 QUICK = {"seeds": 1, "steps": [1, 0], "targets": 4, "answers": 1, "batch": 8, "group": 4}
 

@@ -9,6 +9,7 @@ client        any OpenAI-compatible endpoint as the language model of a run
 embedded      the model that ships with the code, served by a child process
 asker         the language model of a training environment, as text and as tokens
 servers       which servers it asks, settled before a run starts
+credit        what of an answer is trained on, where only a part of it counts
 following     how a conversation goes on, token by token
 learn         a whole training on one machine: four processes, one command
 train_grpo    the trainer: batches from Atropos' API, GRPO, weights to the server; resumable

@@ -14,15 +14,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from audioforge.policy.client import AskSettings, EndpointError, endpoint
+from audioforge.policy.credit import credited
 from audioforge.policy.following import following_ids, gone_on, told_again
 from audioforge.policy.patience import patient
 from audioforge.policy.servers import TELLING, Settled
+from audioforge.rollouts.action import Decides
 from audioforge.rollouts.backoff import Backoff
 from audioforge.rollouts.collect import Completion
 from audioforge.rollouts.episode import Talk
 from audioforge.rollouts.errors import RunError
 from audioforge.rollouts.launch import cause, one_line
-from audioforge.rollouts.outgoing import Encoded, encode_answer
+from audioforge.rollouts.outgoing import MASKED, Encoded, encode_answer
 from audioforge.rollouts.record import clip_seed
 from audioforge.rollouts.studio import Answer
 
@@ -39,6 +41,8 @@ class Asker:
     settled: Settled
     settings: AskSettings
     api_key_env: str = "OPENAI_API_KEY"
+    decides: Decides = "both"
+    """What of an answer counts; the rest of it is not trained on."""
     max_tokens: int | None = None
     """A whole conversation must be shorter than this; the trainer tells it when it is there."""
 
@@ -86,7 +90,10 @@ class Asker:
         answers = await endpoint(server.base_url, server.model_name, self.api_key_env, settings)(
             messages, n
         )
-        return [Answer(one, encode_answer(self.tokenizer, messages, one.text)) for one in answers]
+        return [
+            Answer(one, self._credited(encode_answer(self.tokenizer, messages, one.text)))
+            for one in answers
+        ]
 
     async def _told(
         self, messages: list[dict[str, str]], n: int, room: int, index: int, split: str
@@ -105,7 +112,7 @@ class Asker:
         return [
             Answer(
                 Completion(choice.message.content or "", choice.finish_reason or "stop"),
-                Encoded(node.tokens, node.masked_tokens, node.logprobs),
+                self._credited(Encoded(node.tokens, node.masked_tokens, node.logprobs)),
             )
             for choice, node in zip(said.choices, nodes, strict=True)
         ]
@@ -149,7 +156,13 @@ class Asker:
         text = self.tokenizer.decode(drawn[0], skip_special_tokens=True)
         reason = reasons[0]["type"] if isinstance(reasons[0], dict) else reasons[0]
         whole = gone_on(before, between, drawn[0], logprobs[0])
-        return Answer(Completion(text, reason or "stop"), whole)
+        counts = credited(whole, len(drawn[0]), self.tokenizer, self.decides)
+        return Answer(Completion(text, reason or "stop"), counts)
+
+    def _credited(self, encoded: Encoded) -> Encoded:
+        """Mask what does not count of a conversation's only unmasked answer."""
+        drawn = sum(mask != MASKED for mask in encoded.masks)
+        return credited(encoded, drawn, self.tokenizer, self.decides)
 
     def _seed(self, split: str, index: int, member: int) -> dict[str, int]:
         """Return the seed of a question to the embedded policy; other servers get none."""

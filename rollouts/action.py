@@ -51,6 +51,13 @@ _TOKEN_FIELDS = ("temperature", "top_k", "top_p")
 
 Decides = Literal["both", "prompt", "parameters"]
 """What of its action counts."""
+_WORDS = frozenset({"prompt", "negative_prompt"})
+PUT_ASIDE: dict[Decides, frozenset[str]] = {
+    "both": frozenset(),
+    "prompt": frozenset(AudioAction.model_fields) - _WORDS - {"seconds_total"},
+    "parameters": _WORDS,
+}
+"""The fields that do not count."""
 
 
 def restricted(
@@ -66,7 +73,7 @@ def restricted(
     if decides == "parameters":
         changed: dict[str, Any] = {"prompt": baseline_prompt, "negative_prompt": None}
         return action.model_copy(update=changed), ("the target's baseline prompt was used",)
-    kept = action.model_dump(include={"prompt", "negative_prompt", "seconds_total"})
+    kept = action.model_dump(exclude=set(PUT_ASIDE["prompt"]))
     return AudioAction(**kept), ("the recommended settings were used",)
 
 

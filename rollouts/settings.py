@@ -112,7 +112,8 @@ class EnvSettings(BaseModel):
         default=False, description="Clips of a group start from the same noise: less luck"
     )
     decides: Decides = Field(
-        default="both", description="What of an answer counts: both, prompt or parameters"
+        default="both",
+        description="What of an answer counts and is trained on: both, prompt or parameters",
     )
     cost_steps: float = _cost("model evaluations; all of it at 100")
     cost_seconds: float = _cost("seconds of audio; all of it at the model's longest")
