@@ -20,7 +20,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -39,6 +38,7 @@ from fault_proxy import FaultProxy
 from rich.progress import Progress
 
 from audioforge.policy.embedded import EMBEDDED_FOLDER, EMBEDDED_MODEL, embedded_policy
+from audioforge.policy.learn import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 BATCH, GROUP = 16, 4
@@ -240,9 +240,7 @@ def main() -> None:
 
 def measure(folder: Path, given: Any, seconds: float) -> dict[str, Any]:
     """Run everything in a folder; an interrupt ends the soak early."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port = bound.getsockname()[1]
+    port = free_port()
     url, run, seen = f"http://127.0.0.1:{port}", folder / "run", Seen()
     with contextlib.ExitStack() as stack:
         api = ["-m", "atroposlib.cli.run_api", "--host", "127.0.0.1", "--port", str(port)]

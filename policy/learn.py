@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +71,7 @@ def learn(plan: Plan) -> Path:
     """
     plan.out.mkdir(parents=True, exist_ok=True)
     with _processes(plan.out / "logs") as start:
-        api, policy = f"http://127.0.0.1:{_port()}", f"http://127.0.0.1:{_port()}"
+        api, policy = f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
         start("api", [_script("run-api"), "--host", "127.0.0.1", "--port", api.rpartition(":")[2]])
         start("policy", _policy_command(plan, policy))
         _wait_for(f"{api}/info", start.check)
@@ -129,16 +129,17 @@ def _script(name: str) -> str:
     return found
 
 
-def _port() -> int:
+def free_port() -> int:
+    """Return a TCP port on 127.0.0.1 that nothing listens on now; it is not reserved."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _wait_for(url: str, check: object) -> None:
+def _wait_for(url: str, check: Callable[[], None]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        check()  # type: ignore[operator]
+        check()
         try:
             if httpx.get(url, timeout=5).status_code == 200:
                 return

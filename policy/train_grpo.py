@@ -29,14 +29,14 @@ from audioforge.policy.embedded import EMBEDDED_FOLDER
 from audioforge.policy.grpo import BatchError, Objective
 from audioforge.policy.learner import Learner, Training, identity
 from audioforge.policy.local_llm import LocalLLM, ModelFolderError
-from audioforge.policy.trainer_api import Registration, ServiceError, TrainerApi
+from audioforge.policy.training_api import Registration, ServiceError, TrainingApi
 from audioforge.policy.weights import write_weights
 
 
 class Run:
     """A training in its folder: checkpoint.pt, train.jsonl, weights/, model/."""
 
-    def __init__(self, learner: Learner, api: TrainerApi, folder: Path) -> None:
+    def __init__(self, learner: Learner, api: TrainingApi, folder: Path) -> None:
         self.learner, self.api, self.folder = learner, api, folder
         self.step = 0
         self.told = identity(learner)
@@ -163,7 +163,7 @@ def _main(given: argparse.Namespace) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda number, _: ended.append(number))
     given.out.mkdir(parents=True, exist_ok=True)
-    api = TrainerApi(given.api, given.patience, lambda: bool(ended))
+    api = TrainingApi(given.api, given.patience, lambda: bool(ended))
     run = Run(Learner(LocalLLM(given.model, given.device), training), api, given.out)
     run.restore()
     told = Registration(

@@ -17,10 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from audioforge.data.families import Category
 from audioforge.data.presets import Preset, presets
 from audioforge.data.targets import Target
 from audioforge.generation.backend import Capabilities
@@ -184,7 +185,7 @@ def train_targets(config: OptimizeConfig) -> list[Target]:
 
 
 def _in_force(category: str) -> Mapping[str, Preset]:
-    return next(named for name, named in presets().items() if name == category)
+    return presets()[cast(Category, category)]
 
 
 def _measured(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from short_targets import write_short_targets
 
 WORDS = {"drums": "a drum loop", "sfx": "a short impact", "ambient": "wind and rain"}
 
@@ -13,20 +14,7 @@ WORDS = {"drums": "a drum loop", "sfx": "a short impact", "ambient": "wind and r
 @pytest.fixture(scope="session")
 def short_targets(tmp_path_factory) -> str:
     """A file of one-second targets, three categories, both splits."""
-    path = tmp_path_factory.mktemp("targets") / "short.jsonl"
-    told = [
-        {
-            "id": f"{category}-{split}",
-            "category": category,
-            "target_description": f"{words}, for {split}",
-            "parameters": {"seconds_total": 1.0},
-            "split": split,
-        }
-        for category, words in WORDS.items()
-        for split in ("train", "eval")
-    ]
-    path.write_text("".join(json.dumps(line) + "\n" for line in told))
-    return str(path)
+    return write_short_targets(tmp_path_factory.mktemp("targets") / "short.jsonl", WORDS)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def tasks(**given):
 def test_a_task_holds_a_target_and_what_a_model_is_told(quick):
     loaded = tasks(**quick, split="eval")
     assert [task.data.idx for task in loaded] == [0, 1, 2]
-    assert {task.data.id for task in loaded} == {"drums-eval", "sfx-eval", "ambient-eval"}
+    assert {task.data.id for task in loaded} == {"drums-eval-0", "sfx-eval-0", "ambient-eval-0"}
     assert loaded[0].data.description in loaded[0].data.prompt
     assert '"steps"' in loaded[0].data.system_prompt
     assert [task.key for task in loaded] == [task.data.id for task in loaded]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from short_targets import write_short_targets
 
 PROMPTS = [
     "warm pad",
@@ -92,21 +93,7 @@ def tokenizer(tokenizer_folder):
 @pytest.fixture(scope="session")
 def short_targets(tmp_path_factory) -> str:
     """Targets of one second, which are made and judged quickly: five categories, both splits."""
-    path = tmp_path_factory.mktemp("targets") / "short.jsonl"
-    told = [
-        {
-            "id": f"{category}-{split}-{number}",
-            "category": category,
-            "target_description": f"{words}, number {number}",
-            "parameters": {"seconds_total": 1.0},
-            "split": split,
-        }
-        for category, words in SHORT.items()
-        for split in ("train", "eval")
-        for number in range(2)
-    ]
-    path.write_text("".join(json.dumps(line) + "\n" for line in told))
-    return str(path)
+    return write_short_targets(tmp_path_factory.mktemp("targets") / "short.jsonl", SHORT, 2)
 
 
 class FakeLLM:

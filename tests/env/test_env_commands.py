@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
-import socket
 
 import pytest
+
+from audioforge.policy.learn import free_port
 
 
 def test_process_writes_groups_pages_and_rollouts(command, llm, tmp_path, lines, capfd):
@@ -214,9 +215,7 @@ def test_an_unknown_flag_is_an_error(command, capfd, caplog):
 
 
 def test_an_endpoint_that_is_not_there_ends_with_one_line_at_once(command, capfd):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    url = f"http://127.0.0.1:{free_port()}/v1"
     assert command("process", "--openai.base_url", url) == 1
     assert f"{url}: no language model answers there" in one_error(capfd)
     assert command("evaluate", "--openai.base_url", "nonsense") == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,17 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from audioforge.policy.learn import free_port
 from audioforge.rollouts.outgoing import MASKED
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 400.0
 """For a child to end on a busy machine."""
-
-
-def free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return bound.getsockname()[1]
 
 
 def call(url: str, body: dict | None = None):

@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from audioforge.policy.client import AskSettings, EndpointError, endpoint
+from audioforge.policy.learn import free_port
 
 MESSAGES = [{"role": "user", "content": "drum loop"}]
 QUICK = AskSettings(retries=0, timeout_seconds=20, max_tokens=12, seed=3)
@@ -106,9 +106,7 @@ def test_a_server_that_refuses_n_is_asked_once_per_answer(scripted):
 
 
 def test_nothing_answers_is_one_line_with_the_url_and_what_to_do():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    url = f"http://127.0.0.1:{free_port()}/v1"
     with pytest.raises(
         EndpointError, match="no language model answers there; start the server"
     ) as caught:

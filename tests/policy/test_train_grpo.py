@@ -14,7 +14,7 @@ from audioforge.policy.checkpoints import CheckpointError
 from audioforge.policy.learner import Learner, Training
 from audioforge.policy.local_llm import LocalLLM
 from audioforge.policy.train_grpo import Run
-from audioforge.policy.trainer_api import Registration, ServiceError, TrainerApi
+from audioforge.policy.training_api import Registration, ServiceError, TrainingApi
 
 
 class Api:
@@ -81,7 +81,7 @@ def weights(llm):
 
 def run_of(llm, api, folder, steps):
     training = Training(steps=steps, updates=1, rate=1e-3)
-    run = Run(Learner(llm, training), TrainerApi(api.url, patience=20), folder)
+    run = Run(Learner(llm, training), TrainingApi(api.url, patience=20), folder)
     run.api.register(TOLD)
     folder.mkdir(exist_ok=True)
     return run
@@ -105,7 +105,7 @@ def test_a_training_that_was_cut_goes_on_to_the_same_weights(llm, small_folder, 
 def test_another_training_is_not_continued(llm, api, tmp_path):
     run = run_of(llm, api, tmp_path, 1)
     run.train([], 1, lambda: False)
-    other = Run(Learner(llm, Training(rate=5e-4)), TrainerApi(api.url), tmp_path)
+    other = Run(Learner(llm, Training(rate=5e-4)), TrainingApi(api.url), tmp_path)
     with pytest.raises(CheckpointError, match="another training"):
         other.restore()
 
@@ -152,14 +152,14 @@ class _Turns(list):
 
 
 def test_an_api_that_is_away_for_a_while_is_waited_for(api):
-    client = TrainerApi(api.url, patience=20)
+    client = TrainingApi(api.url, patience=20)
     client.register(TOLD)
     api.failures, api.empty = 2, 1
     assert client.batch() == api.groups
 
 
 def test_an_api_that_was_started_anew_is_told_again(api):
-    client = TrainerApi(api.url, patience=20)
+    client = TrainingApi(api.url, patience=20)
     client.register(TOLD)
     api.registered.clear()
     assert client.batch() == api.groups
@@ -167,12 +167,12 @@ def test_an_api_that_was_started_anew_is_told_again(api):
 
 
 def test_a_service_that_stays_away_is_one_line_with_its_url():
-    client = TrainerApi("http://127.0.0.1:9", patience=0.5)
+    client = TrainingApi("http://127.0.0.1:9", patience=0.5)
     with pytest.raises(ServiceError, match=r"http://127\.0\.0\.1:9/batch: no answer"):
         client.batch()
 
 
 def test_a_refusal_is_final(small_server, tmp_path):
-    client = TrainerApi("http://127.0.0.1:9", patience=20)
+    client = TrainingApi("http://127.0.0.1:9", patience=20)
     with pytest.raises(ServiceError, match=r"refused \(403\)"):
         client.push([small_server], tmp_path, 1)

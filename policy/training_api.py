@@ -45,7 +45,7 @@ class Registration:
     group: str = "train"
 
 
-class TrainerApi:
+class TrainingApi:
     """The API of one training.
 
     Args:
