@@ -92,7 +92,7 @@ def trained(given: Any, seed: int) -> list[Path]:
                     batch_size=given.batch,
                     seed=seed,
                     trainer=TRAINER,
-                    environment=(*ENVIRONMENT, *STAGES[stage]),
+                    environments=[(*ENVIRONMENT, *STAGES[stage])],
                 )
             )
         models.append(out / "train" / "model")

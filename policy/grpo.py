@@ -33,15 +33,21 @@ class Objective:
     """And at 1 + clip_high."""
     kl: float = 0.0
     """Weight of the divergence from the model at the start, in nats per token; 0 leaves it out."""
+    hold: float = 0.0
+    """Weight of the divergence from the model at the start on the tokens of answers that are not
+    learnt (`policy.credit`): what the reward says nothing about stays as it was; 0 leaves it."""
     scale: bool = False
     """Whether advantages are divided by the spread of their group: then a group whose answers are
     nearly alike counts as much as any other (Liu et al. 2025, arXiv 2503.20783, advise against)."""
 
     def __post_init__(self) -> None:
-        if not (0 < self.clip_low < 1 and 0 < self.clip_high < 10 and 0 <= self.kl < 100):
+        pulls = (self.kl, self.hold)
+        if not (0 < self.clip_low < 1 and 0 < self.clip_high < 10) or not all(
+            0 <= pull < 100 for pull in pulls
+        ):
             raise ValueError(
-                "clip_low must be in (0, 1), clip_high in (0, 10) and kl in [0, 100), got "
-                f"{self.clip_low}, {self.clip_high} and {self.kl}"
+                "clip_low must be in (0, 1), clip_high in (0, 10), kl and hold in [0, 100), got "
+                f"{self.clip_low}, {self.clip_high}, {self.kl} and {self.hold}"
             )
 
 
@@ -55,6 +61,8 @@ class GroupBatch:
     """Token ids, shape [answers, time]."""
     learnt: torch.Tensor
     """Which of the answers' tokens are learnt, bool, shape [answers, time]."""
+    held: torch.Tensor
+    """Which were drawn and are not learnt, bool, shape [answers, time]."""
     drawn: torch.Tensor
     """Log-probabilities when they were drawn, shape [answers, time]; 0 where nothing is learnt."""
     advantages: torch.Tensor
@@ -96,17 +104,20 @@ def group_batch(group: Mapping[str, Any], scale: bool = False) -> GroupBatch:
     answers = torch.zeros(len(rows), longest, dtype=torch.long)
     learnt = torch.zeros(len(rows), longest, dtype=torch.bool)
     drawn = torch.zeros(len(rows), longest)
+    own = torch.zeros(len(rows), longest, dtype=torch.bool)
     for place, (ids, mask, told) in enumerate(rows):
         length = len(ids) - shared
         answers[place, :length] = torch.tensor(ids[shared:])
         learnt[place, :length] = torch.tensor(mask[shared:]) != MASKED
         drawn[place, :length] = torch.tensor(told[shared:], dtype=torch.float32)
+        own[place, :length] = drawn[place, :length] <= 0  # 1.0 on what others have said
     drawn = drawn * learnt
     if not bool(torch.isfinite(drawn).all()):
         raise BatchError("inference_logprobs must be finite")
     overrides = group.get("overrides") or [{}] * len(rows)
     wanted = advantages(scores, overrides, scale)
-    return GroupBatch(torch.tensor([tokens[0][:shared]]), answers, learnt, drawn, wanted)
+    prompt = torch.tensor([tokens[0][:shared]])
+    return GroupBatch(prompt, answers, learnt, own & ~learnt, drawn, wanted)
 
 
 def advantages(
@@ -140,7 +151,17 @@ def _shared(tokens: Sequence[Sequence[int]], masks: Sequence[Sequence[int]]) -> 
 
 
 def answer_logprobs(model: Any, batch: GroupBatch) -> torch.Tensor:
-    """Return the model's log-probabilities of a group's tokens, shape [answers, time].
+    """Return the model's log-probabilities of a group's tokens, shape [answers, time]."""
+    return of_answers(answer_distributions(model, batch), batch)
+
+
+def of_answers(every: torch.Tensor, batch: GroupBatch) -> torch.Tensor:
+    """Pick the log-probabilities of the tokens that were drawn, shape [answers, time]."""
+    return every.gather(-1, batch.answers[..., None])[..., 0]
+
+
+def answer_distributions(model: Any, batch: GroupBatch) -> torch.Tensor:
+    """Return the log-probabilities of all tokens at every place, shape [answers, time, tokens].
 
     The padding is on the right, where causal attention never looks from a real token.
     """
@@ -149,8 +170,19 @@ def answer_logprobs(model: Any, batch: GroupBatch) -> torch.Tensor:
     known.batch_repeat_interleave(len(batch.answers))
     logits = model(batch.answers, past_key_values=known, use_cache=True).logits[:, :-1]
     first = read.logits[:, -1:].expand(len(batch.answers), -1, -1)
-    every = torch.log_softmax(torch.cat([first, logits], 1).float(), -1)
-    return every.gather(-1, batch.answers[..., None])[..., 0]
+    return torch.log_softmax(torch.cat([first, logits], 1).float(), -1)
+
+
+def drift(now: torch.Tensor, start: torch.Tensor, batch: GroupBatch) -> torch.Tensor:
+    """Return the divergence KL(start || now) in nats, summed over the tokens that are held.
+
+    Args:
+        now: from `answer_distributions`, of the model that learns.
+        start: the same of the model at the start.
+        batch: the group.
+    """
+    apart = (start.exp() * (start - now)).sum(-1)
+    return (apart * batch.held).sum()
 
 
 @dataclass(frozen=True)

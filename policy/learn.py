@@ -5,7 +5,8 @@
 Starts Atropos' API, the policy server, the environment (`audioforge_env.py serve`) and the trainer
 (`policy.train_grpo`), joins them on free loopback ports, waits for the trainer and stops the rest.
 What each of them says is in `--out`/logs. The same command goes on where it stopped. Arguments
-after `--` go to the environment: `-- --env.categories drums --env.cost_steps 0.1`.
+after `--` go to the environment: `-- --env.categories drums --env.cost_steps 0.1`; after another
+`--` they go to a second environment on the same API, which trains the same model, and so on.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Plan:
     """CPU threads of the generator."""
     trainer: Sequence[str] = ()
     """More arguments of `train_grpo`."""
-    environment: Sequence[str] = ()
-    """More arguments of `audioforge_env.py serve`."""
+    environments: Sequence[Sequence[str]] = ((),)
+    """More arguments of `audioforge_env.py serve`, for each environment."""
 
     def __post_init__(self) -> None:
         if self.batch_size % self.group_size:
@@ -61,6 +62,8 @@ class Plan:
                 f"batches are made of whole groups: {self.batch_size} answers cannot be made of "
                 f"groups of {self.group_size}"
             )
+        if not self.environments:
+            raise ValueError("a training needs at least one environment")
 
 
 def learn(plan: Plan) -> Path:
@@ -77,7 +80,8 @@ def learn(plan: Plan) -> Path:
         _wait_for(f"{api}/info", start.check)
         _wait_for(f"{policy}/health", start.check)
         trainer = start("trainer", _trainer_command(plan, api, policy))
-        start("serve", _serve_command(plan, api, policy), threads=plan.threads)
+        for name, told in zip(_names(plan), plan.environments, strict=True):
+            start(name, _serve_command(plan, name, told, api, policy), threads=plan.threads)
         while trainer.poll() is None:
             time.sleep(LOOK_SECONDS)
             start.check()
@@ -104,15 +108,20 @@ def _trainer_command(plan: Plan, api: str, policy: str) -> list[str]:
     ]
 
 
-def _serve_command(plan: Plan, api: str, policy: str) -> list[str]:
+def _names(plan: Plan) -> list[str]:
+    """Return what the environments' logs and folders are called."""
+    return ["serve", *(f"serve_{place}" for place in range(1, len(plan.environments)))]
+
+
+def _serve_command(plan: Plan, name: str, told: Sequence[str], api: str, policy: str) -> list[str]:
     return [
         *_python("audioforge_env"),
-        *("serve", "--env.rollout_server_url", api, "--env.out", str(plan.out / "serve")),
+        *("serve", "--env.rollout_server_url", api, "--env.out", str(plan.out / name)),
         *("--openai.base_url", f"{policy}/v1", "--openai.model_name", plan.model.name),
         *("--openai.server_type", "vllm", "--openai.tokenizer_name", str(plan.model)),
         *("--env.group_size", str(plan.group_size), "--env.run_seed", str(plan.seed)),
         *("--env.max_batches_offpolicy", "1", "--env.use_wandb", "false"),
-        *plan.environment,
+        *told,
     ]
 
 
@@ -183,12 +192,10 @@ class _Processes:
         return f"{name} ended early ({self.logs / name}.log): {last[:300]}"
 
     def stop(self) -> None:
-        """Ask all to end, the trainer first, and make sure that they do."""
+        """Ask all to end, the trainer first and the services last, and make sure that they do."""
         deadline = time.monotonic() + STOP_SECONDS
-        for name in ("trainer", "serve", "policy", "api"):
-            process = self.running.get(name)
-            if process is None:
-                continue
+        for name in sorted(self.running, key=lambda name: name in ("policy", "api")):
+            process = self.running[name]
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
             try:
@@ -208,10 +215,20 @@ def _processes(logs: Path) -> Iterator[_Processes]:
         processes.stop()
 
 
+def _split(arguments: Sequence[str]) -> list[list[str]]:
+    """Cut at every `--`."""
+    parts: list[list[str]] = [[]]
+    for argument in arguments:
+        if argument == "--":
+            parts.append([])
+        else:
+            parts[-1].append(argument)
+    return parts
+
+
 def main() -> None:
     """Train; the arguments are in `--help`."""
-    arguments = sys.argv[1:]
-    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    ours, *others = _split(sys.argv[1:])
     parser = argparse.ArgumentParser(
         prog="python -m audioforge.policy.learn",
         description=__doc__,
@@ -225,7 +242,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=usual.batch_size, help="answers per step")
     parser.add_argument("--seed", type=int, default=usual.seed)
     parser.add_argument("--threads", type=int, default=usual.threads, help="of the generator")
-    given, trainer = parser.parse_known_args(arguments[:cut])
+    given, trainer = parser.parse_known_args(ours)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the others too
     try:
         plan = Plan(
@@ -237,7 +254,7 @@ def main() -> None:
             seed=given.seed,
             threads=given.threads,
             trainer=trainer,
-            environment=arguments[cut + 1 :],
+            environments=others or ((),),
         )
         sys.stdout.write(f"model: {learn(plan)}\n")
     except KeyboardInterrupt:

@@ -17,9 +17,11 @@ from audioforge.policy.grpo import (
     GroupBatch,
     Loss,
     Objective,
-    answer_logprobs,
+    answer_distributions,
+    drift,
     group_batch,
     group_loss,
+    of_answers,
 )
 from audioforge.policy.local_llm import LocalLLM
 
@@ -61,7 +63,7 @@ class Learner:
             self.model.parameters(), lr=training.rate, betas=(0.9, 0.99), weight_decay=0.0
         )
         self.start: Any = None
-        if training.objective.kl:
+        if training.objective.kl or training.objective.hold:
             self.start = LocalLLM(llm.folder, str(llm.device)).model.float()
         self.done = 0
         """Optimiser steps."""
@@ -96,16 +98,12 @@ class Learner:
         tokens = sum(batch.tokens for batch in batches)
         self.optimiser.zero_grad()
         parts: list[Loss] = []
+        drifted = 0.0
         for batch in batches:
-            with self._precision():
-                now = answer_logprobs(self.model, batch)
-                start = None
-                if self.start is not None:
-                    with torch.no_grad():
-                        start = answer_logprobs(self.start, batch)
-            loss = group_loss(now, batch, self.training.objective, start)
-            (loss.total / tokens).backward()
+            loss, away = self._loss(batch)
+            ((loss.total + self.training.objective.hold * away) / tokens).backward()
             parts.append(loss)
+            drifted += float(away.detach())
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.training.max_norm)
         self.done += 1
         for group in self.optimiser.param_groups:
@@ -118,8 +116,22 @@ class Learner:
             "ratio": sum(part.ratio for part in parts) / tokens,
             "clipped": sum(part.clipped for part in parts) / tokens,
             "kl_step": sum(part.kl for part in parts) / tokens,
+            "drift": drifted / max(sum(int(batch.held.sum()) for batch in batches), 1),
             "gradient_norm": float(norm),
         }
+
+    def _loss(self, batch: GroupBatch) -> tuple[Loss, torch.Tensor]:
+        """Return the loss of a group, and how far its held tokens are from the start."""
+        with self._precision():
+            now = answer_distributions(self.model, batch)
+            if self.start is None:
+                told = of_answers(now, batch)
+                return group_loss(told, batch, self.training.objective), torch.zeros(())
+            with torch.no_grad():
+                start = answer_distributions(self.start, batch)
+        told, before = of_answers(now, batch), of_answers(start, batch)
+        loss = group_loss(told, batch, self.training.objective, before)
+        return loss, drift(now, start, batch)
 
     def _precision(self) -> torch.autocast:
         """Compute in bfloat16 on CUDA, with float32 weights; in float32 on a CPU."""

@@ -132,6 +132,7 @@ def parser() -> argparse.ArgumentParser:
     add("--clip-low", type=float, default=objective.clip_low)
     add("--clip-high", type=float, default=objective.clip_high)
     add("--kl", type=float, default=objective.kl, help="weight of the divergence from the start")
+    add("--hold", type=float, default=objective.hold, help="the same on what does not count")
     add("--scale", action="store_true", help="divide advantages by the spread of their group")
     add("--seed", type=int, default=0)
     add("--max-tokens", type=int, default=1_024, help="sequences must be shorter")
@@ -155,7 +156,7 @@ def main() -> None:
 def _main(given: argparse.Namespace) -> None:
     if given.threads:
         torch.set_num_threads(given.threads)
-    objective = Objective(given.clip_low, given.clip_high, given.kl, given.scale)
+    objective = Objective(given.clip_low, given.clip_high, given.kl, given.hold, given.scale)
     training = Training(
         given.steps, given.batch, given.updates, given.rate, seed=given.seed, objective=objective
     )

@@ -9,12 +9,18 @@ from grpo_groups import ANSWERS, PROMPT, group
 from audioforge.policy.grpo import (
     BatchError,
     Objective,
+    answer_distributions,
     answer_logprobs,
+    drift,
     group_batch,
     group_loss,
+    of_answers,
 )
 from audioforge.policy.learner import Learner, Training
 from audioforge.policy.local_llm import LocalLLM
+from audioforge.rollouts.outgoing import MASKED
+
+PROMPT_MASKS = [MASKED] * len(PROMPT)
 
 
 @pytest.fixture
@@ -96,6 +102,45 @@ def test_the_pull_back_to_the_start_grows_with_the_distance(llm):
     assert pulls[0] < pulls[1] < pulls[2]
 
 
+def masked(told):
+    """The same group, with the first token of every answer put aside."""
+    return told | {"masks": [[*PROMPT_MASKS, MASKED, *answer[1:]] for answer in ANSWERS]}
+
+
+@torch.no_grad()
+def test_the_drift_of_what_does_not_count_is_the_divergence_of_whole_distributions(llm):
+    batch = group_batch(masked(group(llm.model)))
+    assert batch.held.sum() == len(ANSWERS)
+    assert not (batch.held & batch.learnt).any()
+    moved = copy.deepcopy(llm.model)
+    for weight in moved.parameters():
+        weight.mul_(1.03)
+    start, now = (answer_distributions(model, batch) for model in (llm.model, moved))
+    assert drift(start, start, batch).item() == pytest.approx(0, abs=1e-5)
+    first = [torch.distributions.Categorical(logits=told[:, 0]) for told in (start, now)]
+    wanted = torch.distributions.kl_divergence(*first).sum().item()
+    assert drift(now, start, batch).item() == pytest.approx(wanted, rel=1e-3)
+
+
+def test_held_tokens_stay_nearer_to_the_start_and_the_others_learn_all_the_same(llm):
+    told, far, better = masked(group(llm.model)), {}, {}
+    for hold in (0.0, 10.0):
+        learner = Learner(
+            LocalLLM(llm.folder, "cpu"),
+            Training(updates=1, rate=1e-3, warmup=1, objective=Objective(hold=hold)),
+        )
+        batch = group_batch(told)
+        start = answer_distributions(learner.model, batch).detach()
+        for step in range(6):
+            learner.learn([told], step)
+        now = answer_distributions(learner.model, batch).detach()
+        far[hold] = drift(now, start, batch).item()
+        change = ((of_answers(now, batch) - of_answers(start, batch)) * batch.learnt).sum(1)
+        better[hold] = (change[0] - change[1]).item()
+    assert far[10.0] < 0.5 * far[0.0]
+    assert better[10.0] > 0
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -111,7 +156,7 @@ def test_a_group_that_cannot_be_learnt_from_is_refused(llm, change, words):
         group_batch(group(llm.model) | change)
 
 
-@pytest.mark.parametrize("settings", [{"clip_low": 1.0}, {"clip_high": 0}, {"kl": -1}])
+@pytest.mark.parametrize("settings", [{"clip_low": 1.0}, {"clip_high": 0}, {"hold": -1}])
 def test_settings_without_sense_are_refused(settings):
     with pytest.raises(ValueError, match="must be in"):
         Objective(**settings)

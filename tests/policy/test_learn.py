@@ -9,6 +9,7 @@ from audioforge.policy.embedded import EMBEDDED_FOLDER
 from audioforge.policy.learn import LearnError, Plan, learn
 from audioforge.policy.local_llm import LocalLLM
 
+QUICK = ["--env.model", "synth", "--env.max_answer_tokens", "120"]
 pytestmark = pytest.mark.skipif(not EMBEDDED_FOLDER.is_dir(), reason="no embedded policy")
 
 
@@ -19,7 +20,7 @@ def plan(folder, **more):
         group_size=4,
         batch_size=8,
         threads=1,
-        environment=["--env.model", "synth", "--env.max_answer_tokens", "120"],
+        environments=more.pop("environments", [QUICK]),
         **more,
     )
 
@@ -37,6 +38,19 @@ def test_one_step_through_the_real_api_changes_the_policy_and_leaves_every_recor
     ended = {name: (tmp_path / "logs" / f"{name}.log").read_text() for name in ("trainer", "serve")}
     assert "model:" in ended["trainer"]
     assert "Traceback" not in ended["serve"]
+
+
+def test_two_environments_on_one_api_train_one_policy(tmp_path):
+    half = ["--env.min_batch_allocation", "0.5", "--env.decides"]
+    learn(plan(tmp_path, environments=[[*QUICK, *half, "prompt"], [*QUICK, *half, "parameters"]]))
+    put_aside = {}
+    for name in ("serve", "serve_1"):
+        told = (tmp_path / name / "rollouts.jsonl").read_text().splitlines()
+        put_aside[name] = {note for line in told for note in json.loads(line)["notes"]}
+    assert "the recommended settings were used" in put_aside["serve"]
+    assert "the target's baseline prompt was used" in put_aside["serve_1"]
+    line = json.loads((tmp_path / "train" / "train.jsonl").read_text())
+    assert line["step"] == 1
 
 
 def test_a_process_that_ends_early_is_told_with_its_last_words(tmp_path):
