@@ -12,14 +12,14 @@ gates.py                      what a clip must be before it is judged at all: cu
 audio_quality.py              damage (faults.py and the *_faults.py) and naturalness.py
 technical_characteristics.py  length, loudness, dynamics, peaks, channels, loop seam
 prompt_alignment.py           the brief as checks.py (tempo.py, tonality.py, families.py, kinds.py,
-                              form_checks.py, element_checks.py)
+                              form_checks.py, element_checks.py); claims.py: how far each is trusted
 style_consistency.py          distance to a set of references, nothing for copies (fingerprint.py)
 plugins.py                    learned judges, optional: CLAP, audiobox-aesthetics
 creativity.py                 distance to the policy's recent clips
 description.py                a clip as one vector; curves.py: measurements into [0, 1]
 batched_features.py           the transforms of many clips at once on a torch device
 calibrate.py, fit_*.py        commands that make calibration.json and the *.npz; kernel_model.py;
-                              committed.py finds those files
+                              committed.py finds those files; one_thread.py: linear algebra in one thread
 redteam.py                    adversarial inputs against any scorer: redteam_*.py
 """
 
