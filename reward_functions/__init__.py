@@ -19,7 +19,8 @@ creativity.py                 distance to the policy's recent clips
 description.py                a clip as one vector; curves.py: measurements into [0, 1]
 batched_features.py           the transforms of many clips at once on a torch device
 calibrate.py, fit_*.py        commands that make calibration.json and the *.npz; kernel_model.py;
-                              committed.py finds those files; one_thread.py: linear algebra in one thread
+                              committed.py finds those files
+one_thread.py                 linear algebra on small arrays in one thread
 redteam.py                    adversarial inputs against any scorer: redteam_*.py
 """
 
