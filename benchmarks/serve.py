@@ -9,7 +9,7 @@ takes batches and learns nothing. At the end the environment is told to stop (SI
 `generator_busy_share` is the share of wall time that the engine spent making clips, from its own
 metrics, after warm-up. `groups_in` are the groups that got answers, `groups_out` those that a
 trainer has received or finds in the queue; what differs was withheld for a reason, or is `lost`.
-The slopes are least squares of the resident memory after warm-up. A `hang` is a minute without
+The slopes are least squares of the resident memory after warm-up (ten minutes of an hour). A `hang` is a minute without
 any group.
 """
 
@@ -46,6 +46,8 @@ LLM_SECONDS = 30
 """After which the environment takes a call for lost; a "timeout" fault lasts a little longer."""
 HANG_SECONDS = 60.0
 DRAIN_SECONDS = 40.0
+WARM_SECONDS = 600.0
+"""Caches fill and the allocator settles; in a short soak a quarter of the time."""
 
 
 @dataclass
@@ -137,7 +139,7 @@ def soak(url: str, seconds: float, child: subprocess.Popen[bytes], seen: Seen) -
         while child.poll() is None and (not began or time.monotonic() - began < seconds):
             got, now = seen.take(url), time.monotonic()
             if got and not began:
-                began, warm = now, now + min(60.0, seconds / 4)
+                began, warm = now, now + min(WARM_SECONDS, seconds / 4)
             if now - weighed > 1.0:
                 weighed = now
                 seen.weigh(processes)
