@@ -9,8 +9,8 @@ takes batches and learns nothing. At the end the environment is told to stop (SI
 `generator_busy_share` is the share of wall time that the engine spent making clips, from its own
 metrics, after warm-up. `groups_in` are the groups that got answers, `groups_out` those that a
 trainer has received or finds in the queue; what differs was withheld for a reason, or is `lost`.
-The slopes are least squares of the resident memory after warm-up (ten minutes of an hour). A `hang` is a minute without
-any group.
+The slopes are least squares of the resident memory after warm-up (ten minutes of an hour). A `hang`
+is a minute without any group.
 """
 
 from __future__ import annotations
