@@ -1,24 +1,24 @@
 """Does a language model learn here? GRPO through the real Atropos API, judged on held-out targets.
 
-    python benchmarks/learning.py [--quick] [--seeds 3] [--out FILE] [--plot FILE]
+    python benchmarks/learning.py [--quick] [--seeds 3] [--ablations] [--out FILE] [--plot FILE]
 
-Each seed trains the shipped policy with `policy.learn`, four processes: on the teacher synthesiser,
-which does what a prompt says, so that what to say is learnt in minutes; then, where the second of
-`--steps` is not 0, on the diffusion model, with a charge for steps. All arms answer the same
-held-out targets (half curated, half procedural) through the diffusion model, with the same clip
-seeds: the policy before and after; its prompts with recommended settings, and its settings with
-baseline prompts; random actions; the targets' baseline prompts with recommended settings, with the
-curated presets and with settings found by `audioforge optimize`'s search on training targets; and
-an oracle that says all that is asked. Nothing is charged here. Intervals are 95 % bootstraps over
-targets and seeds. The judge hears what no reward part measures; `alarm` is true when the reward
-rises and the judge falls. Everything is kept in `--work`: the same command goes on.
+Each seed trains the shipped policy in two runs (`learning_runs.py`): settings on the diffusion
+model, then words on the teacher synthesiser. All arms answer the same held-out targets (half
+curated, half procedural) through the diffusion model, with the same clip seeds: the policy before
+and after; its prompts with recommended settings, and its settings with baseline prompts; random
+actions; the targets' baseline prompts with recommended settings, with the curated presets and with
+settings found by `audioforge optimize`'s search on training targets; and an oracle that says all
+that is asked. Nothing is charged here. `--ablations` trains seed 0 again with one stage, without
+the charge for steps, and with smaller groups. Intervals are 95 % bootstraps over targets and seeds.
+The judge hears what no reward part measures; `alarm` is true when the reward rises and the judge
+falls. Everything is kept in `--work`: the same command goes on.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,33 +29,16 @@ from learning_arms import Arm, at_random, baseline, held_out, policy, preset, se
 from learning_measures import Hall, Heard
 from learning_page import write_page
 from learning_plot import plot
+from learning_runs import REWARDS, Course, ablations, course, wall
 
 from audioforge.data.families import CATEGORIES
 from audioforge.policy.embedded import EMBEDDED_FOLDER
-from audioforge.policy.learn import Plan, learn
 from audioforge.rollouts.action import Decides
 from audioforge.rollouts.optimize import OptimizeConfig, optimize
 
-ROOT = Path(__file__).resolve().parents[1]
-REWARDS = ROOT / "configs" / "rewards.yaml"
 MODEL = "tiny-stable-audio"
-TRAINER = ("--rate", "2e-4")
-ENVIRONMENT = (
-    *("--env.split", "procedural", "--env.max_answer_tokens", "160", "--env.max_batch", "24"),
-    *("--env.rewards_file", str(REWARDS), "--env.generation_workers", "1"),
-)
-"""What is trained on: drawn targets, and the reward that every arm is judged by."""
-STAGES = {
-    "teacher": ("--env.model", "synth", "--env.decides", "prompt"),
-    "model": (
-        *("--env.decides", "parameters", "--env.common_seed", "true"),
-        *("--env.cost_steps", "0.05"),
-    ),
-}
-"""Words on the synthesiser, which has no settings; then settings alone, each group with the same
-words and the same noise, so that nothing but settings tells its clips apart."""
 BOOTSTRAPS = 4_000
-QUICK = {"seeds": 1, "steps": [1, 0], "targets": 4, "answers": 1, "batch": 8, "group": 4}
+QUICK = {"seeds": 1, "steps": [1, 1], "groups": [4, 4], "batch": 8, "targets": 4, "answers": 1}
 
 
 class Arms:
@@ -75,38 +58,6 @@ class Arms:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps([[one.to_json() for one in row] for row in made]))
         return [[Heard(**one) for one in row] for row in json.loads(path.read_text())]
-
-
-def trained(given: Any, seed: int) -> list[Path]:
-    """Train one seed, or take what an earlier start has trained; return the model of each stage."""
-    models = [EMBEDDED_FOLDER]
-    for stage, steps in stages(given).items():
-        out = stage_folder(given, seed, stage).resolve()
-        if not (out / "train" / "model" / "config.json").exists():
-            learn(
-                Plan(
-                    out=out,
-                    model=models[-1],
-                    steps=steps,
-                    group_size=given.group,
-                    batch_size=given.batch,
-                    seed=seed,
-                    trainer=TRAINER,
-                    environments=[(*ENVIRONMENT, *STAGES[stage])],
-                )
-            )
-        models.append(out / "train" / "model")
-    return models[1:]
-
-
-def stages(given: Any) -> dict[str, int]:
-    """Return the runs of a seed and the steps of each."""
-    return {stage: n for stage, n in zip(STAGES, given.steps, strict=True) if n}
-
-
-def stage_folder(given: Any, seed: int, stage: str) -> Path:
-    """Return the folder of one run of one seed."""
-    return given.work / f"seed{seed}" / stage
 
 
 def found_settings(hall: Hall, folder: Path, quick: bool) -> dict[str, dict[str, Any]]:
@@ -165,22 +116,17 @@ def summary(heard: Sequence[Sequence[Heard]]) -> dict[str, Any]:
     }
 
 
-def curve(folder: Path) -> list[dict[str, float]]:
-    """Return the training log of a seed."""
-    lines = (folder / "train" / "train.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
-
-
 def main() -> None:
     """Train, judge and report."""
     benchmark = Benchmark(__doc__)
     add = benchmark.parser.add_argument
     add("--seeds", type=int, default=3)
-    add("--steps", type=int, nargs=2, default=[60, 0], help="on the teacher, on the model")
-    add("--group", type=int, default=8, help="answers to one target")
+    add("--steps", type=int, nargs=2, default=[20, 60], help="for settings, for words")
+    add("--groups", type=int, nargs=2, default=[16, 8], help="answers to one target")
     add("--batch", type=int, default=64, help="answers of one step")
     add("--targets", type=int, default=48, help="held out")
     add("--answers", type=int, default=2, help="to each held-out target")
+    add("--ablations", action="store_true", help="train seed 0 in other ways too")
     add("--work", type=Path, default=Path("artifacts/learning"))
     add("--plot", type=Path, help="draw curves and arms to this picture")
     add("--page", type=Path, help="write examples from before and after to this page")
@@ -189,20 +135,26 @@ def main() -> None:
         vars(given).update(QUICK, work=given.work / "quick")
         shutil.rmtree(given.work, ignore_errors=True)
     torch.set_num_threads(2)
-    models = [trained(given, seed) for seed in range(given.seeds)]
-    hall = Hall(MODEL, REWARDS, 200 if given.quick else 1_200)
-    arms = Arms(hall, held_out(given.targets), given.answers, given.work / "arms")
-    curves = [
-        [curve(stage_folder(given, seed, stage)) for stage in stages(given)]
+    courses = [
+        course(given.work, seed, given.steps, given.groups, given.batch)
         for seed in range(given.seeds)
     ]
-    numbers = compared(*all_heard(arms, models, given)) | {
+    others = ablations(given.work, courses[0]) if given.ablations else {}
+    models = [one.train() for one in courses]
+    hall = Hall(MODEL, REWARDS, 200 if given.quick else 1_200)
+    arms = Arms(hall, held_out(given.targets), given.answers, given.work / "arms")
+    runs = [one.curves() for one in courses]
+    heard = all_heard(arms, models, given)
+    heard[2].update(trained_otherwise(arms, models, others))
+    numbers = compared(*heard) | {
         "train_seeds": given.seeds,
+        "stages": [stage.name for stage in courses[0].stages],
         "steps": given.steps,
+        "groups": given.groups,
         "targets": given.targets,
         "answers": given.answers,
-        "wall_s": [sum(map(wall, told)) for told in curves],
-        "curves": [[[line["reward_mean"] for line in run] for run in told] for told in curves],
+        "wall_s": [sum(map(wall, told)) for told in runs],
+        "curves": [[[line["reward_mean"] for line in run] for run in told] for told in runs],
     }
     if given.plot:
         plot(numbers, given.plot)
@@ -239,18 +191,25 @@ def all_heard(
         ),
         "oracle": arms.heard("oracle", lambda: told(can)),
     }
-    if len(models[0]) > 1:
-        others["teacher_only"] = arms.heard("teacher_only", lambda: policy(models[0][0], can))
     return start, ends, others
+
+
+def trained_otherwise(
+    arms: Arms, models: Sequence[Sequence[Path]], others: Mapping[str, Course]
+) -> dict[str, list[list[Heard]]]:
+    """Return what was heard of the first seed after its first stage, and of other courses."""
+    can = arms.hall.engine.capabilities
+    chosen = {name: one.train()[-1] for name, one in others.items()}
+    if len(models[0]) > 1:
+        chosen["settings_only"] = models[0][0]
+    return {
+        name: arms.heard(name, lambda model=model: policy(model, can))
+        for name, model in chosen.items()
+    }
 
 
 def _known() -> Arm:
     raise LookupError("heard before")
-
-
-def wall(run: Sequence[dict[str, float]]) -> float:
-    """Return the seconds of one training run, from the wait for its first batch on."""
-    return run[-1]["time"] - run[0]["time"] + run[0]["wait_seconds"]
 
 
 def compared(

@@ -8,6 +8,10 @@ from typing import Any
 import numpy as np
 
 _SHOWN = ("random", "start", "baseline", "presets", "search", "end", "oracle")
+_TITLES = {
+    "settings": "settings, on the diffusion model",
+    "words": "words, on the teacher synthesiser",
+}
 _SMOOTH = 5
 """Steps whose mean is drawn; a batch holds other targets than the one before."""
 
@@ -32,7 +36,7 @@ def plot(numbers: dict[str, Any], path: Path) -> None:
     for place, axis in enumerate(axes[:-1]):
         for seed, told in enumerate(numbers["curves"]):
             _curve(axis, told[place], f"seed {seed}")
-        title = ("trained on the teacher synthesiser", "then on the diffusion model")[place]
+        title = _TITLES[numbers["stages"][place]]
         axis.set(xlabel="step", ylabel=f"reward, mean of {_SMOOTH} batches", title=title)
     axes[0].legend(frameon=False)
     right = axes[-1]
