@@ -59,6 +59,26 @@ def test_seeds_that_disagree_widen_the_interval(learning):
     assert width[2] > 1.3 * width[1]
 
 
+def test_ablations_differ_from_the_whole_course_in_one_thing(learning, tmp_path):
+    whole = learning.course(tmp_path, 0, [20, 60], [16, 8], 64)
+    settings, words = whole.stages
+    assert [stage.name for stage in whole.stages] == ["settings", "words"]
+    others = learning.ablations(tmp_path, whole)
+    assert others["words_only"].stages == (words,)
+    cheap, smaller = (
+        others[name].stages[0]
+        for name in ("settings_only_without_cost", "words_only_in_groups_of_4")
+    )
+    assert set(settings.environment) - set(cheap.environment) == {"--env.cost_steps", "0.05"}
+    assert (smaller.group, smaller.environment) == (4, words.environment)
+    assert len({one.folder for one in (whole, *others.values())}) == 4
+
+
+def test_a_stage_of_no_steps_is_left_out(learning, tmp_path):
+    course = learning.course(tmp_path, 1, [0, 60], [16, 8], 64)
+    assert [stage.name for stage in course.stages] == ["words"]
+
+
 def test_targets_without_a_verdict_do_not_count(learning, heard):
     start = heard([0.4] * 16, [None, *[0.5] * 15])
     told = learning.compared(start, [heard([0.5] * 16, [None, *[0.7] * 15])], {})
