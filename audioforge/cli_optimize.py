@@ -32,7 +32,7 @@ def optimize_command(
     ] = "tiny-stable-audio",
     trials: Annotated[int, typer.Option(min=1, help="settings to look at per category")] = 40,
     clips: Annotated[
-        int, typer.Option(min=8, help="of each setting in the verdict; before it fewer")
+        int, typer.Option(min=8, help="of each setting in the verdict; twice as many in the choice")
     ] = 20,
     targets: Annotated[str, typer.Option(help="train, or a file of targets")] = "train",
     cost: Annotated[
@@ -106,7 +106,6 @@ def _write_presets(done: Sequence[tuple[OptimizeConfig, Optimized]]) -> None:
     """Put what was found into the presets file.
 
     Raises:
-        RunError: a category without all three presets; nothing is written.
         FieldError: a setting that presets do not know.
         OSError: the file cannot be written.
     """

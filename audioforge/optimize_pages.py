@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from audioforge.data.presets import PRESET_NAMES, Preset
-from audioforge.rollouts.errors import RunError
+from audioforge.data.presets import Preset
 from audioforge.rollouts.optimize import PRESET_FIELDS
 from audioforge.rollouts.recommend import ACCEPTABLE, interval
 from audioforge.utils.parameter_optimizer import Setting, Tried, front
@@ -70,23 +69,13 @@ def told(found: Optimized, config: OptimizeConfig) -> dict[str, Any]:
 
 
 def presets_of(found: Optimized, config: OptimizeConfig) -> Mapping[str, Preset]:
-    """Return the recommended settings as presets with their measured figures.
-
-    Raises:
-        RunError: the front holds too few settings for all three.
-    """
-    missing = [name for name in PRESET_NAMES if name not in found.recommended]
-    if missing:
-        raise RunError(
-            f"{found.category}: no setting for {' and '.join(missing)}, the front is too short: "
-            "search with more --trials"
-        )
+    """Return the recommended settings as presets with their measured figures."""
     command = f"audioforge optimize --category {config.category} --trials {config.trials}"
     by = f"{command} --clips {config.clips} --seed {config.seed} --model {found.model}"
     return {
         name: Preset(
             **{field: one.setting[field] for field in PRESET_FIELDS},
-            why=f"{_WHY[name]}: {one.reward:.2f} for {one.cost:.0f} evaluations of the model",
+            why=f"{_why(name, found)}: {one.reward:.2f} for {one.cost:.0f} model evaluations",
             reward=round(one.reward, 4),
             interval=_rounded(interval(one.outcome.rewards)),
             clips=len(one.outcome.rewards),
@@ -94,6 +83,11 @@ def presets_of(found: Optimized, config: OptimizeConfig) -> Mapping[str, Preset]
         )
         for name, one in found.recommended.items()
     }
+
+
+def _why(name: str, found: Optimized) -> str:
+    same = found.recommended[name].setting == found.recommended["quality"].setting
+    return _WHY[name] if name == "quality" or not same else "as quality: nothing between is better"
 
 
 def plot(found: Optimized, path: Path) -> None:

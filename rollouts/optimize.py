@@ -61,7 +61,8 @@ class OptimizeConfig:
     trials: int = 40
     """Settings to look at."""
     clips: int = 20
-    """Of a setting in the verdict; three fifths in the choice, two fifths in the search."""
+    """Of a setting in the verdict; twice as many in the choice, which decides, two fifths in the
+    search."""
     cost_weight: float = 0.0
     """Most of a reward charged for steps when the best is chosen, as `--env.cost_steps`."""
     only: tuple[str, ...] = ()
@@ -129,7 +130,7 @@ def optimize(
     candidates = [one.setting for one in _thinned(front(tried))]
     candidates += [setting for setting in start if setting not in candidates]
     first = config.plan.rungs[-1]
-    last = first + 3 * config.clips // 5
+    last = first + 2 * config.clips
     choice = _measured(objective, candidates, first, last)
     chosen = recommend(choice, config.cost_weight)
     final = [one.setting for one in chosen.values()] + start

@@ -28,8 +28,8 @@ def recommend(tried: Sequence[Tried], weight: float = 0.0) -> Mapping[str, Tried
         weight: most of a reward charged for steps, as `--env.cost_steps`.
 
     Returns:
-        "draft", "balanced" and "quality"; without "balanced" where nothing lies between the two,
-        and "quality" alone where nothing acceptable is cheaper.
+        "draft", "balanced" and "quality"; where nothing lies between the two, "balanced" is the
+        quality's setting, and so is "draft" where nothing acceptable is cheaper.
     """
     points = front(tried)
     worth = [charged_reward(point, weight) for point in points]
@@ -37,12 +37,9 @@ def recommend(tried: Sequence[Tried], weight: float = 0.0) -> Mapping[str, Tried
     points, worth = points[: best + 1], worth[: best + 1]
     cheapest = next(i for i, value in enumerate(worth) if value >= ACCEPTABLE * worth[best])
     points = points[cheapest:]
-    if len(points) == 1:
-        return {"quality": points[0]}
-    chosen = {"draft": points[0], "quality": points[-1]}
-    if len(points) > 2:
-        chosen["balanced"] = points[1 + int(np.argmax(_above_chord(points)[1:-1]))]
-    return {name: chosen[name] for name in PRESET_NAMES if name in chosen}
+    knee = 1 + int(np.argmax(_above_chord(points)[1:-1])) if len(points) > 2 else -1
+    chosen = {"draft": points[0], "balanced": points[knee], "quality": points[-1]}
+    return {name: chosen[name] for name in PRESET_NAMES}
 
 
 def charged_reward(point: Tried, weight: float) -> float:

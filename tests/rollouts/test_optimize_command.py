@@ -12,8 +12,8 @@ from audioforge.data import presets as presets_module
 from audioforge.data.presets import PRESET_NAMES, parse_presets
 from audioforge.generation.request import Clip
 from audioforge.generation.synth_backend import SynthBackend
-from audioforge.rollouts.errors import RunError
 from audioforge.rollouts.optimize import OptimizeConfig, Optimized
+from audioforge.rollouts.recommend import recommend
 from audioforge.utils.audio_processing import Audio
 from audioforge.utils.parameter_optimizer import Outcome, Tried
 
@@ -91,8 +91,10 @@ def test_a_category_that_is_none_ends_the_command_with_its_reason(command):
     assert "got 'polka'" in str(ran.exception)
 
 
-def test_a_front_without_three_settings_writes_no_presets():
+def test_where_one_setting_is_best_and_cheapest_all_three_presets_are_that_one():
     point = Tried({"steps": 4, "cfg_scale": 1.0, "sampler": "euler"}, Outcome((0.5,), 4.0))
-    found = Optimized("sfx", "m", [point], [point], {"quality": point}, {})
-    with pytest.raises(RunError, match="no setting for draft and balanced"):
-        optimize_pages.presets_of(found, OptimizeConfig(category="sfx"))
+    found = Optimized("sfx", "m", [point], [point], recommend([point]), {})
+    written = optimize_pages.presets_of(found, OptimizeConfig(category="sfx"))
+    assert {name: one.steps for name, one in written.items()} == dict.fromkeys(PRESET_NAMES, 4)
+    assert written["quality"].why.startswith("the best")
+    assert written["draft"].why.startswith("as quality")
