@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 from audioforge.data.references import DATA
 from audioforge.data.targets import compile_target
+from audioforge.rollouts.critic import critic_message
 from audioforge.rollouts.desk import Desk
-from audioforge.rollouts.record import Rollout
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 REQUEST = "Make this sound with make_sound, read what was heard, and improve it: {description}"
+AGAIN = "Call make_sound again to put this right, or stop."
 
 
 class SoundEnvironment:
@@ -59,7 +60,7 @@ class SoundEnvironment:
             sampler: Sampler name.
 
         Returns:
-            What was asked for and what was heard.
+            The score, and what is off, worst first.
         """
         given = {
             "prompt": prompt,
@@ -71,7 +72,9 @@ class SoundEnvironment:
         answer = json.dumps({name: value for name, value in given.items() if value is not None})
         (rollout,) = self._desk.judge(self._target, [answer], next(self._numbers)).rollouts
         self._reward = rollout.reward
-        return _heard(rollout)
+        if rollout.reward is None:
+            return f"The sound was lost: {rollout.reason}"
+        return critic_message(rollout, self._desk.capabilities.recommended.steps, AGAIN)
 
     def get_reward(self) -> float | None:
         """Return the reward of the last sound."""
@@ -112,11 +115,3 @@ def tool_dataset(desk: Desk, rows: int | None = None) -> Dataset:
             for target in targets
         ]
     )
-
-
-def _heard(rollout: Rollout) -> str:
-    """Say what the report says: gates, then each check in words."""
-    if rollout.report is None:
-        return rollout.reason
-    gates = [f"refused: {name}" for name in rollout.report.gates]
-    return "\n".join([*gates, *(check.words for check in rollout.report.checks)]) or "made"

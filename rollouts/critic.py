@@ -58,12 +58,13 @@ _HIDDEN = {"style_consistency": "not in the style that is wanted, or a copy of s
 """What is said of a part instead of its reason."""
 
 
-def critic_message(rollout: Rollout, enough_steps: int) -> str:
+def critic_message(rollout: Rollout, enough_steps: int, close: str = REPEAT) -> str:
     """Tell a policy what was wrong with its last answer.
 
     Args:
         rollout: as judged; a dropped one has no critic.
         enough_steps: how many sampler steps the backend recommends.
+        close: the last line; it says how to answer again.
 
     Returns:
         Plain text for a user message, at most MAX_MESSAGE characters.
@@ -74,11 +75,11 @@ def critic_message(rollout: Rollout, enough_steps: int) -> str:
     if rollout.reward is None:
         raise ValueError(f"a dropped rollout has no critic, got {rollout.id}: {rollout.reason}")
     if rollout.report is None:
-        return f"{_UNREADABLE.format(plain(rollout.reason))}\n{REPEAT}"
+        return f"{_UNREADABLE.format(plain(rollout.reason))}\n{close}"
     points = _points(rollout, rollout.report, enough_steps)
     head = f"Your clip scored {rollout.reward:.2f} of 1."
     head += " What is off, worst first:" if points else " Nothing in it is clearly off."
-    return "\n".join([head, *(f"- {point}" for point in points), REPEAT])[:MAX_MESSAGE]
+    return "\n".join([head, *(f"- {point}" for point in points), close])[:MAX_MESSAGE]
 
 
 def plain(text: str) -> str:

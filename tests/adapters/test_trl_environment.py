@@ -25,9 +25,10 @@ def test_the_last_sound_is_what_counts_and_no_sound_is_worth_0(desk):
     assert env.reset(**row) is None
     assert env.get_reward() == 0.0
     heard = env.make_sound(prompt=desk.target_at(0).baseline_prompt, seconds_total=1.0)
-    assert "asked" in heard
+    assert heard.startswith(f"Your clip scored {env.get_reward():.2f} of 1")
+    assert heard.endswith("Call make_sound again to put this right, or stop.")
     assert env.get_reward() > 0
-    env.make_sound(prompt="")
+    assert "could not be read" in env.make_sound(prompt="")
     assert env.get_reward() == 0.0
     env.reset(**row)
     assert env.get_reward() == 0.0
