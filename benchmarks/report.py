@@ -85,7 +85,8 @@ def draw(section: Section, rows: Mapping[str, Mapping[str, Any]], path: Path) ->
     for axis, (key, (x, y)) in zip(axes[0], section.curves.items(), strict=False):
         for row, figures in rows.items():
             axis.plot(list(figures[key]), list(figures[key].values()), marker="o", label=row)
-        axis.set(xlabel=x, ylabel=y, ylim=(0, None))
+        axis.set(xlabel=x, ylabel=y)
+        axis.set_ylim(0, 1.08 * axis.get_ylim()[1])
     if section.bars:
         _bars(axes[0][0], section.bars, rows)
     for axis in axes[0]:
