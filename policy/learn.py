@@ -31,6 +31,7 @@ from audioforge.policy.embedded import EMBEDDED_FOLDER, child_environment
 START_SECONDS = 180.0
 STOP_SECONDS = 40.0
 LOOK_SECONDS = 0.5
+SEEDS_APART = 100_000
 
 
 class LearnError(RuntimeError):
@@ -80,8 +81,9 @@ def learn(plan: Plan) -> Path:
         _wait_for(f"{api}/info", start.check)
         _wait_for(f"{policy}/health", start.check)
         trainer = start("trainer", _trainer_command(plan, api, policy))
-        for name, told in zip(_names(plan), plan.environments, strict=True):
-            start(name, _serve_command(plan, name, told, api, policy), threads=plan.threads)
+        for place in range(len(plan.environments)):
+            command = _serve_command(plan, place, api, policy)
+            start(_name(place), command, threads=plan.threads)
         while trainer.poll() is None:
             time.sleep(LOOK_SECONDS)
             start.check()
@@ -108,20 +110,21 @@ def _trainer_command(plan: Plan, api: str, policy: str) -> list[str]:
     ]
 
 
-def _names(plan: Plan) -> list[str]:
-    """Return what the environments' logs and folders are called."""
-    return ["serve", *(f"serve_{place}" for place in range(1, len(plan.environments)))]
+def _name(place: int) -> str:
+    """Return what an environment's log and folder are called."""
+    return f"serve_{place}" if place else "serve"
 
 
-def _serve_command(plan: Plan, name: str, told: Sequence[str], api: str, policy: str) -> list[str]:
+def _serve_command(plan: Plan, place: int, api: str, policy: str) -> list[str]:
+    seed = plan.seed + SEEDS_APART * place  # or all environments would ask for the same targets
     return [
         *_python("audioforge_env"),
-        *("serve", "--env.rollout_server_url", api, "--env.out", str(plan.out / name)),
+        *("serve", "--env.rollout_server_url", api, "--env.out", str(plan.out / _name(place))),
         *("--openai.base_url", f"{policy}/v1", "--openai.model_name", plan.model.name),
         *("--openai.server_type", "vllm", "--openai.tokenizer_name", str(plan.model)),
-        *("--env.group_size", str(plan.group_size), "--env.run_seed", str(plan.seed)),
+        *("--env.group_size", str(plan.group_size), "--env.run_seed", str(seed)),
         *("--env.max_batches_offpolicy", "1", "--env.use_wandb", "false"),
-        *told,
+        *plan.environments[place],
     ]
 
 
