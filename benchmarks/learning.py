@@ -2,23 +2,24 @@
 
     python benchmarks/learning.py [--quick] [--seeds 3] [--ablations] [--out FILE] [--plot FILE]
 
-Each seed trains the shipped policy in two runs (`learning_runs.py`): settings on the diffusion
-model, then words on the teacher synthesiser. All arms answer the same held-out targets (half
-curated, half procedural) through the diffusion model, with the same clip seeds: the policy before
-and after; its prompts with recommended settings, and its settings with baseline prompts; random
-actions; the targets' baseline prompts with recommended settings, with the curated presets and with
-settings found by `audioforge optimize`'s search on training targets; and an oracle that says all
-that is asked. Nothing is charged here. `--ablations` trains seed 0 again with one stage, without
-the charge for steps, and with smaller groups. Intervals are 95 % bootstraps over targets and seeds.
-The judge hears what no reward part measures; `alarm` is true when the reward rises and the judge
-falls. Everything is kept in `--work`: the same command goes on.
+Each seed trains the shipped policy twice (`learning_runs.py`), settings on the diffusion model and
+words on the teacher synthesiser, and adds what both have learnt. All arms answer the same held-out
+targets (half curated, half procedural) through the diffusion model, with the same clip seeds: the
+policy before and after, and after one part alone (seed 0); its prompts with recommended settings,
+and its settings with baseline prompts; random actions; the targets' baseline prompts with
+recommended settings, with the curated presets and with settings found by `audioforge optimize`'s
+search on training targets; and an oracle that says all that is asked. Nothing is charged here.
+`--ablations` trains seed 0 again without the charge for steps, and in smaller groups. Intervals are
+95 % bootstraps over targets and seeds. The judge hears what no reward part measures; `alarm` is
+true when the reward rises and the judge falls. Everything is kept in `--work`: the same command
+goes on.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from learning_arms import Arm, at_random, baseline, held_out, policy, preset, se
 from learning_measures import Hall, Heard
 from learning_page import write_page
 from learning_plot import plot
-from learning_runs import REWARDS, Course, ablations, course, wall
+from learning_runs import REWARDS, ablations, alone, course, wall
 
 from audioforge.data.families import CATEGORIES
 from audioforge.policy.embedded import EMBEDDED_FOLDER
@@ -139,16 +140,20 @@ def main() -> None:
         course(given.work, seed, given.steps, given.groups, given.batch)
         for seed in range(given.seeds)
     ]
-    others = ablations(given.work, courses[0]) if given.ablations else {}
+    others = alone(courses[0]) | (ablations(given.work, courses[0]) if given.ablations else {})
     models = [one.train() for one in courses]
     hall = Hall(MODEL, REWARDS, 200 if given.quick else 1_200)
     arms = Arms(hall, held_out(given.targets), given.answers, given.work / "arms")
     runs = [one.curves() for one in courses]
     heard = all_heard(arms, models, given)
-    heard[2].update(trained_otherwise(arms, models, others))
+    can = hall.engine.capabilities
+    heard[2].update(
+        (name, arms.heard(name, lambda one=one: policy(one.train(), can)))
+        for name, one in others.items()
+    )
     numbers = compared(*heard) | {
         "train_seeds": given.seeds,
-        "stages": [stage.name for stage in courses[0].stages],
+        "parts": [part.name for part in courses[0].parts],
         "steps": given.steps,
         "groups": given.groups,
         "targets": given.targets,
@@ -165,22 +170,22 @@ def main() -> None:
 
 
 def all_heard(
-    arms: Arms, models: Sequence[Sequence[Path]], given: Any
+    arms: Arms, models: Sequence[Path], given: Any
 ) -> tuple[list[list[Heard]], list[list[list[Heard]]], dict[str, list[list[Heard]]]]:
     """Return what was heard of the policy before, of each seed after, and of all other arms."""
-    can, last = arms.hall.engine.capabilities, [policy_models[-1] for policy_models in models]
+    can = arms.hall.engine.capabilities
     start = arms.heard("start", lambda: policy(EMBEDDED_FOLDER, can))
     ends = [
         arms.heard(f"end{seed}", lambda model=model: policy(model, can))
-        for seed, model in enumerate(last)
+        for seed, model in enumerate(models)
     ]
     others = {
         "start_prompt_only": arms.heard(
             "start_prompt_only", lambda: policy(EMBEDDED_FOLDER, can), "prompt"
         ),
-        "prompt_only": arms.heard("prompt_only", lambda: policy(last[0], can), "prompt"),
+        "prompt_only": arms.heard("prompt_only", lambda: policy(models[0], can), "prompt"),
         "parameters_only": arms.heard(
-            "parameters_only", lambda: policy(last[0], can), "parameters"
+            "parameters_only", lambda: policy(models[0], can), "parameters"
         ),
         "random": arms.heard("random", lambda: at_random(can)),
         "baseline": arms.heard("baseline", lambda: baseline(can)),
@@ -192,20 +197,6 @@ def all_heard(
         "oracle": arms.heard("oracle", lambda: told(can)),
     }
     return start, ends, others
-
-
-def trained_otherwise(
-    arms: Arms, models: Sequence[Sequence[Path]], others: Mapping[str, Course]
-) -> dict[str, list[list[Heard]]]:
-    """Return what was heard of the first seed after its first stage, and of other courses."""
-    can = arms.hall.engine.capabilities
-    chosen = {name: one.train()[-1] for name, one in others.items()}
-    if len(models[0]) > 1:
-        chosen["settings_only"] = models[0][0]
-    return {
-        name: arms.heard(name, lambda model=model: policy(model, can))
-        for name, model in chosen.items()
-    }
 
 
 def _known() -> Arm:

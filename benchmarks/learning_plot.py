@@ -36,7 +36,7 @@ def plot(numbers: dict[str, Any], path: Path) -> None:
     for place, axis in enumerate(axes[:-1]):
         for seed, told in enumerate(numbers["curves"]):
             _curve(axis, told[place], f"seed {seed}")
-        title = _TITLES[numbers["stages"][place]]
+        title = _TITLES[numbers["parts"][place]]
         axis.set(xlabel="step", ylabel=f"reward, mean of {_SMOOTH} batches", title=title)
     axes[0].legend(frameon=False)
     right = axes[-1]

@@ -61,22 +61,22 @@ def test_seeds_that_disagree_widen_the_interval(learning):
 
 def test_ablations_differ_from_the_whole_course_in_one_thing(learning, tmp_path):
     whole = learning.course(tmp_path, 0, [20, 60], [16, 8], 64)
-    settings, words = whole.stages
-    assert [stage.name for stage in whole.stages] == ["settings", "words"]
-    others = learning.ablations(tmp_path, whole)
-    assert others["words_only"].stages == (words,)
-    cheap, smaller = (
-        others[name].stages[0]
-        for name in ("settings_only_without_cost", "words_only_in_groups_of_4")
-    )
+    settings, words = whole.parts
+    assert [part.name for part in whole.parts] == ["settings", "words"]
+    parts = learning.alone(whole)
+    assert [one.parts for one in parts.values()] == [(settings,), (words,)]
+    assert {one.folder for one in parts.values()} == {whole.folder}  # not trained again
+    changed = learning.ablations(tmp_path, whole)
+    cheap = changed["settings_only_without_cost"].parts[0]
+    smaller = changed["words_only_in_groups_of_4"].parts[0]
     assert set(settings.environment) - set(cheap.environment) == {"--env.cost_steps", "0.05"}
     assert (smaller.group, smaller.environment) == (4, words.environment)
-    assert len({one.folder for one in (whole, *others.values())}) == 4
+    assert len({whole.folder, *(one.folder for one in changed.values())}) == 3
 
 
-def test_a_stage_of_no_steps_is_left_out(learning, tmp_path):
+def test_a_part_of_no_steps_is_left_out(learning, tmp_path):
     course = learning.course(tmp_path, 1, [0, 60], [16, 8], 64)
-    assert [stage.name for stage in course.stages] == ["words"]
+    assert [part.name for part in course.parts] == ["words"]
 
 
 def test_targets_without_a_verdict_do_not_count(learning, heard):
