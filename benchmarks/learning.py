@@ -1,18 +1,17 @@
 """Does a language model learn here? GRPO through the real Atropos API, judged on held-out targets.
 
-    python benchmarks/learning.py [--quick] [--seeds 3] [--ablations] [--out FILE] [--plot FILE]
+    python benchmarks/learning.py [--quick] [--seeds 3] [--ablations settings,masked] [--out FILE]
 
-Each seed trains the shipped policy twice (`learning_runs.py`), settings on the diffusion model and
-words on the teacher synthesiser, and adds what both have learnt. All arms answer the same held-out
-targets (half curated, half procedural) through the diffusion model, with the same clip seeds: the
-policy before and after, and after one part alone (seed 0); its prompts with recommended settings,
-and its settings with baseline prompts; random actions; the targets' baseline prompts with
-recommended settings, with the curated presets and with settings found by `audioforge optimize`'s
-search on training targets; and an oracle that says all that is asked. Nothing is charged here.
-`--ablations` trains seed 0 again without the charge for steps, and in smaller groups. Intervals are
-95 % bootstraps over targets and seeds. The judge hears what no reward part measures; `alarm` is
-true when the reward rises and the judge falls. Everything is kept in `--work`: the same command
-goes on.
+Each seed trains the shipped policy on the teacher synthesiser (`learning_runs.py`). All arms answer
+the same held-out targets (half curated, half procedural) through the diffusion model, with the same
+clip seeds: the policy before and after; its prompts with recommended settings, and its settings
+with baseline prompts; random actions; the targets' baseline prompts with recommended settings, with
+the curated presets and with settings found by `audioforge optimize`'s search on training targets;
+and an oracle that says all that is asked. `--ablations` trains every seed in other ways too: only
+settings on the diffusion model, with and without a charge for steps; words with settings held;
+other groups. Nothing is charged here. Intervals are 95 % bootstraps over targets and seeds. The
+judge hears what no reward part measures; `alarm` is true when the reward rises and the judge falls.
+Everything is kept in `--work`: the same command goes on.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from learning_arms import Arm, at_random, baseline, held_out, policy, preset, se
 from learning_measures import Hall, Heard
 from learning_page import write_page
 from learning_plot import plot
-from learning_runs import REWARDS, ablations, alone, course, wall
+from learning_runs import ABLATIONS, REWARDS, WORDS, wall
 
 from audioforge.data.families import CATEGORIES
 from audioforge.policy.embedded import EMBEDDED_FOLDER
@@ -39,7 +39,7 @@ from audioforge.rollouts.optimize import OptimizeConfig, optimize
 
 MODEL = "tiny-stable-audio"
 BOOTSTRAPS = 4_000
-QUICK = {"seeds": 1, "steps": [1, 1], "groups": [4, 4], "batch": 8, "targets": 4, "answers": 1}
+QUICK = {"seeds": 1, "steps": 1, "batch": 8, "group": 4, "targets": 4, "answers": 1}
 
 
 class Arms:
@@ -122,12 +122,12 @@ def main() -> None:
     benchmark = Benchmark(__doc__)
     add = benchmark.parser.add_argument
     add("--seeds", type=int, default=3)
-    add("--steps", type=int, nargs=2, default=[20, 60], help="for settings, for words")
-    add("--groups", type=int, nargs=2, default=[16, 8], help="answers to one target")
-    add("--batch", type=int, default=64, help="answers of one step")
+    add("--steps", type=int, default=WORDS.steps)
+    add("--group", type=int, default=WORDS.group, help="answers to one target")
+    add("--batch", type=int, default=WORDS.batch, help="answers of one step")
     add("--targets", type=int, default=48, help="held out")
     add("--answers", type=int, default=2, help="to each held-out target")
-    add("--ablations", action="store_true", help="train seed 0 in other ways too")
+    add("--ablations", default="", help=f"comma-separated: {', '.join(ABLATIONS)}")
     add("--work", type=Path, default=Path("artifacts/learning"))
     add("--plot", type=Path, help="draw curves and arms to this picture")
     add("--page", type=Path, help="write examples from before and after to this page")
@@ -136,30 +136,30 @@ def main() -> None:
         vars(given).update(QUICK, work=given.work / "quick")
         shutil.rmtree(given.work, ignore_errors=True)
     torch.set_num_threads(2)
-    courses = [
-        course(given.work, seed, given.steps, given.groups, given.batch)
-        for seed in range(given.seeds)
-    ]
-    others = alone(courses[0]) | (ablations(given.work, courses[0]) if given.ablations else {})
-    models = [one.train() for one in courses]
+    main_course = replace(WORDS, steps=given.steps, group=given.group, batch=given.batch)
+    courses = [main_course, *(ABLATIONS[name] for name in given.ablations.split(",") if name)]
+    models = {
+        course.name: [course.train(given.work, seed) for seed in range(given.seeds)]
+        for course in courses
+    }
     hall = Hall(MODEL, REWARDS, 200 if given.quick else 1_200)
     arms = Arms(hall, held_out(given.targets), given.answers, given.work / "arms")
-    runs = [one.curves() for one in courses]
-    heard = all_heard(arms, models, given)
-    can = hall.engine.capabilities
-    heard[2].update(
-        (name, arms.heard(name, lambda one=one: policy(one.train(), can)))
-        for name, one in others.items()
-    )
+    runs = {
+        course.name: [course.curve(given.work, seed) for seed in range(given.seeds)]
+        for course in courses
+    }
+    heard = all_heard(arms, models.pop(WORDS.name), given)
+    heard[2].update((name, over_seeds(arms, name, found)) for name, found in models.items())
     numbers = compared(*heard) | {
         "train_seeds": given.seeds,
-        "parts": [part.name for part in courses[0].parts],
-        "steps": given.steps,
-        "groups": given.groups,
+        "steps": {course.name: course.steps for course in courses},
         "targets": given.targets,
         "answers": given.answers,
-        "wall_s": [sum(map(wall, told)) for told in runs],
-        "curves": [[[line["reward_mean"] for line in run] for run in told] for told in runs],
+        "wall_s": {name: [wall(run) for run in told] for name, told in runs.items()},
+        "curves": {
+            name: [[line["reward_mean"] for line in run] for run in told]
+            for name, told in runs.items()
+        },
     }
     if given.plot:
         plot(numbers, given.plot)
@@ -197,6 +197,16 @@ def all_heard(
         "oracle": arms.heard("oracle", lambda: told(can)),
     }
     return start, ends, others
+
+
+def over_seeds(arms: Arms, name: str, models: Sequence[Path]) -> list[list[Heard]]:
+    """Return what was heard of an ablation, the answers of all seeds to each target together."""
+    can = arms.hall.engine.capabilities
+    heard = [
+        arms.heard(f"{name}{seed}", lambda model=model: policy(model, can))
+        for seed, model in enumerate(models)
+    ]
+    return [[one for row in rows for one in row] for rows in zip(*heard, strict=True)]
 
 
 def _known() -> Arm:

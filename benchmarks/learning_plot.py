@@ -9,8 +9,8 @@ import numpy as np
 
 _SHOWN = ("random", "start", "baseline", "presets", "search", "end", "oracle")
 _TITLES = {
-    "settings": "settings, on the diffusion model",
-    "words": "words, on the teacher synthesiser",
+    "words": "trained on the teacher synthesiser",
+    "settings": "ablation: settings, diffusion model",
 }
 _SMOOTH = 5
 """Steps whose mean is drawn; a batch holds other targets than the one before."""
@@ -28,16 +28,16 @@ def plot(numbers: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    runs = len(numbers["curves"][0])
+    shown = [name for name in _TITLES if name in numbers["curves"]]
+    runs = len(shown)
     widths = [1.0] * runs + [1.6]
     figure, axes = plt.subplots(
         1, runs + 1, figsize=(4 * (runs + 1.6), 3.6), layout="constrained", width_ratios=widths
     )
-    for place, axis in enumerate(axes[:-1]):
-        for seed, told in enumerate(numbers["curves"]):
-            _curve(axis, told[place], f"seed {seed}")
-        title = _TITLES[numbers["parts"][place]]
-        axis.set(xlabel="step", ylabel=f"reward, mean of {_SMOOTH} batches", title=title)
+    for name, axis in zip(shown, axes[:-1], strict=True):
+        for seed, told in enumerate(numbers["curves"][name]):
+            _curve(axis, told, f"seed {seed}")
+        axis.set(xlabel="step", ylabel=f"reward, mean of {_SMOOTH} batches", title=_TITLES[name])
     axes[0].legend(frameon=False)
     right = axes[-1]
     bars = {name: _bar(numbers, name) for name in _SHOWN}

@@ -15,7 +15,6 @@ learn         a whole training on one machine: four processes, one command
 train_grpo    the trainer: batches from Atropos' API, GRPO, weights to the server; resumable
 learner       a model, its optimiser, and what a batch does to them; grpo.py: the loss
 training_api  the trainer's calls, with patience
-merge         what several trainings of one model have learnt, in one model
 weights       what a trainer hands to the server; checkpoints.py: where a training was
 body_limit    a bound on request bodies
 patience      servers that name a wait get it, broken answers are found at once

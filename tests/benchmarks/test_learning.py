@@ -59,24 +59,31 @@ def test_seeds_that_disagree_widen_the_interval(learning):
     assert width[2] > 1.3 * width[1]
 
 
-def test_ablations_differ_from_the_whole_course_in_one_thing(learning, tmp_path):
-    whole = learning.course(tmp_path, 0, [20, 60], [16, 8], 64)
-    settings, words = whole.parts
-    assert [part.name for part in whole.parts] == ["settings", "words"]
-    parts = learning.alone(whole)
-    assert [one.parts for one in parts.values()] == [(settings,), (words,)]
-    assert {one.folder for one in parts.values()} == {whole.folder}  # not trained again
-    changed = learning.ablations(tmp_path, whole)
-    cheap = changed["settings_only_without_cost"].parts[0]
-    smaller = changed["words_only_in_groups_of_4"].parts[0]
-    assert set(settings.environment) - set(cheap.environment) == {"--env.cost_steps", "0.05"}
-    assert (smaller.group, smaller.environment) == (4, words.environment)
-    assert len({whole.folder, *(one.folder for one in changed.values())}) == 3
+def test_ablations_differ_from_what_they_are_compared_with_in_what_they_say(learning):
+    words, others = learning.WORDS, learning.ABLATIONS
+    assert (others["groups_of_4"].group, others["groups_of_4"].environment) == (
+        4,
+        words.environment,
+    )
+    paid, free = (set(others[name].environment) for name in ("settings", "settings_free"))
+    assert paid - free == {"--env.cost_steps", "0.05"}
+    assert free < paid
+    assert set(others["masked"].environment) - set(words.environment) == {"--env.decides", "prompt"}
+    assert len({words.name, *(one.name for one in others.values())}) == len(others) + 1
 
 
-def test_a_part_of_no_steps_is_left_out(learning, tmp_path):
-    course = learning.course(tmp_path, 1, [0, 60], [16, 8], 64)
-    assert [part.name for part in course.parts] == ["words"]
+def test_the_seeds_of_an_ablation_are_put_together_by_target(learning, heard, tmp_path):
+    class Known:
+        hall = type("Hall", (), {"engine": type("Engine", (), {"capabilities": None})})
+
+        def heard(self, name, arm):
+            return heard([0.1, 0.2], [0, 1]) if name == "a0" else heard([0.3, 0.4], [0, 1])
+
+    rows = learning.over_seeds(Known(), "a", [tmp_path, tmp_path])
+    assert [[one.reward for one in row] for row in rows] == [
+        [0.1, 0.1, 0.3, 0.3],
+        [0.2, 0.2, 0.4, 0.4],
+    ]
 
 
 def test_targets_without_a_verdict_do_not_count(learning, heard):
