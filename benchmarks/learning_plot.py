@@ -8,10 +8,6 @@ from typing import Any
 import numpy as np
 
 _SHOWN = ("random", "start", "baseline", "presets", "search", "end", "oracle")
-_TITLES = {
-    "words": "trained on the teacher synthesiser",
-    "settings": "ablation: settings, diffusion model",
-}
 _SMOOTH = 5
 """Steps whose mean is drawn; a batch holds other targets than the one before."""
 
@@ -28,18 +24,18 @@ def plot(numbers: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    shown = [name for name in _TITLES if name in numbers["curves"]]
-    runs = len(shown)
-    widths = [1.0] * runs + [1.6]
     figure, axes = plt.subplots(
-        1, runs + 1, figsize=(4 * (runs + 1.6), 3.6), layout="constrained", width_ratios=widths
+        1, 2, figsize=(10.4, 3.6), layout="constrained", width_ratios=[1, 1.6]
     )
-    for name, axis in zip(shown, axes[:-1], strict=True):
-        for seed, told in enumerate(numbers["curves"][name]):
-            _curve(axis, told, f"seed {seed}")
-        axis.set(xlabel="step", ylabel=f"reward, mean of {_SMOOTH} batches", title=_TITLES[name])
+    for seed, told in enumerate(numbers["curves"]["words"]):
+        _curve(axes[0], told, f"seed {seed}")
+    axes[0].set(
+        xlabel="step",
+        ylabel=f"reward, mean of {_SMOOTH} batches",
+        title="trained on the teacher synthesiser",
+    )
     axes[0].legend(frameon=False)
-    right = axes[-1]
+    right = axes[1]
     bars = {name: _bar(numbers, name) for name in _SHOWN}
     for place, (name, (mean, low, high)) in enumerate(bars.items()):
         colour = "#2b6cb0" if name == "end" else "#a0aec0"
