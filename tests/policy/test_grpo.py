@@ -156,7 +156,9 @@ def test_a_group_that_cannot_be_learnt_from_is_refused(llm, change, words):
         group_batch(group(llm.model) | change)
 
 
-@pytest.mark.parametrize("settings", [{"clip_low": 1.0}, {"clip_high": 0}, {"hold": -1}])
+@pytest.mark.parametrize(
+    "settings", [{"clip_low": 1.0}, {"clip_high": 0}, {"kl": -1}, {"hold": -1}]
+)
 def test_settings_without_sense_are_refused(settings):
     with pytest.raises(ValueError, match="must be in"):
         Objective(**settings)
