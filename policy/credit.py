@@ -34,8 +34,11 @@ def credited(encoded: Encoded, drawn: int, tokenizer: Any, decides: Decides) -> 
         The conversation with more of its answer masked; unchanged when all counts, or when the
         answer holds no action.
     """
+    fields = PUT_ASIDE[decides]
+    if not fields:
+        return encoded
     ids = encoded.tokens[len(encoded.tokens) - drawn :]
-    spans = _silent_spans(tokenizer.decode(ids, skip_special_tokens=True), PUT_ASIDE[decides])
+    spans = _silent_spans(tokenizer.decode(ids, skip_special_tokens=True), fields)
     if not spans:
         return encoded
     masks = list(encoded.masks)
@@ -48,7 +51,7 @@ def credited(encoded: Encoded, drawn: int, tokenizer: Any, decides: Decides) -> 
 
 def _silent_spans(text: str, fields: frozenset[str]) -> list[tuple[int, int]]:
     """Return where in a text the values of these fields stand, in characters."""
-    if not fields or parse_action(text).action is None:
+    if parse_action(text).action is None:
         return []
     return [found.span(2) for found in _FIELD.finditer(text) if found[1] in fields]
 

@@ -35,7 +35,8 @@ class Objective:
     """Weight of the divergence from the model at the start, in nats per token; 0 leaves it out."""
     hold: float = 0.0
     """Weight of the divergence from the model at the start on the tokens of answers that are not
-    learnt (`policy.credit`): what the reward says nothing about stays as it was; 0 leaves it."""
+    learnt (`policy.credit`), so that what the reward says nothing about stays as it was; 0 leaves
+    it out."""
     scale: bool = False
     """Whether advantages are divided by the spread of their group: then a group whose answers are
     nearly alike counts as much as any other (Liu et al. 2025, arXiv 2503.20783, advise against)."""
@@ -150,11 +151,6 @@ def _shared(tokens: Sequence[Sequence[int]], masks: Sequence[Sequence[int]]) -> 
     return count
 
 
-def answer_logprobs(model: Any, batch: GroupBatch) -> torch.Tensor:
-    """Return the model's log-probabilities of a group's tokens, shape [answers, time]."""
-    return of_answers(answer_distributions(model, batch), batch)
-
-
 def of_answers(every: torch.Tensor, batch: GroupBatch) -> torch.Tensor:
     """Pick the log-probabilities of the tokens that were drawn, shape [answers, time]."""
     return every.gather(-1, batch.answers[..., None])[..., 0]
@@ -203,7 +199,7 @@ def group_loss(
     """Return the loss of one group, summed over its tokens.
 
     Args:
-        now: log-probabilities under the model that learns, from `answer_logprobs`.
+        now: log-probabilities under the model that learns, from `of_answers`.
         batch: the group.
         objective: clipping and divergence.
         start: log-probabilities under the model at the start; needed where `objective.kl` is not 0.

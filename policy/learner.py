@@ -97,13 +97,17 @@ class Learner:
         """Take one optimiser step on some groups, one group in memory at a time."""
         tokens = sum(batch.tokens for batch in batches)
         self.optimiser.zero_grad()
+        hold = self.training.objective.hold
         parts: list[Loss] = []
         drifted = 0.0
         for batch in batches:
             loss, away = self._loss(batch)
-            ((loss.total + self.training.objective.hold * away) / tokens).backward()
+            total = loss.total
+            if away is not None:
+                total = total + hold * away
+                drifted += float(away.detach())
+            (total / tokens).backward()
             parts.append(loss)
-            drifted += float(away.detach())
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.training.max_norm)
         self.done += 1
         for group in self.optimiser.param_groups:
@@ -111,27 +115,29 @@ class Learner:
         if not bool(torch.isfinite(norm)):
             raise BatchError("the gradient is not finite; lower the rate")
         self.optimiser.step()
+        held = max(sum(int(batch.held.sum()) for batch in batches), 1)
         return {
             "loss": sum(float(part.total.detach()) for part in parts) / tokens,
             "ratio": sum(part.ratio for part in parts) / tokens,
             "clipped": sum(part.clipped for part in parts) / tokens,
             "kl_step": sum(part.kl for part in parts) / tokens,
-            "drift": drifted / max(sum(int(batch.held.sum()) for batch in batches), 1),
             "gradient_norm": float(norm),
+            **({"drift": drifted / held} if hold else {}),
         }
 
-    def _loss(self, batch: GroupBatch) -> tuple[Loss, torch.Tensor]:
-        """Return the loss of a group, and how far its held tokens are from the start."""
+    def _loss(self, batch: GroupBatch) -> tuple[Loss, torch.Tensor | None]:
+        """Return the loss of a group and, where they count, how far its held tokens have moved."""
+        objective, start = self.training.objective, None
         with self._precision():
             now = answer_distributions(self.model, batch)
-            if self.start is None:
-                told = of_answers(now, batch)
-                return group_loss(told, batch, self.training.objective), torch.zeros(())
-            with torch.no_grad():
-                start = answer_distributions(self.start, batch)
-        told, before = of_answers(now, batch), of_answers(start, batch)
-        loss = group_loss(told, batch, self.training.objective, before)
-        return loss, drift(now, start, batch)
+            if self.start is not None:
+                with torch.no_grad():
+                    start = answer_distributions(self.start, batch)
+        told = of_answers(now, batch)
+        if start is None:
+            return group_loss(told, batch, objective), None
+        loss = group_loss(told, batch, objective, of_answers(start, batch))
+        return loss, drift(now, start, batch) if objective.hold else None
 
     def _precision(self) -> torch.autocast:
         """Compute in bfloat16 on CUDA, with float32 weights; in float32 on a CPU."""

@@ -2,6 +2,7 @@
 
 import torch
 
+from audioforge.policy.grpo import answer_distributions, of_answers
 from audioforge.rollouts.outgoing import MASKED
 
 PROMPT = [5, 9, 11, 6, 40]
@@ -12,6 +13,11 @@ def plain_logprobs(model, ids):
     """Return the log-probability of each token after the first."""
     table = torch.log_softmax(model(torch.tensor([ids])).logits[0, :-1].float(), -1)
     return table.gather(-1, torch.tensor(ids[1:])[:, None])[:, 0]
+
+
+def answer_logprobs(model, batch):
+    """Return the log-probabilities of a batch's answers, shape [answers, time]."""
+    return of_answers(answer_distributions(model, batch), batch)
 
 
 def group(model, answers=ANSWERS, scores=(1.0, 0.0, 0.5), **more):

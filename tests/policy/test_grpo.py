@@ -4,13 +4,12 @@ import copy
 
 import pytest
 import torch
-from grpo_groups import ANSWERS, PROMPT, group
+from grpo_groups import ANSWERS, PROMPT, answer_logprobs, group
 
 from audioforge.policy.grpo import (
     BatchError,
     Objective,
     answer_distributions,
-    answer_logprobs,
     drift,
     group_batch,
     group_loss,
