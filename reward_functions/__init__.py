@@ -13,7 +13,8 @@ audio_quality.py              damage (faults.py and the *_faults.py) and natural
 technical_characteristics.py  length, loudness, dynamics, peaks, channels, loop seam
 prompt_alignment.py           the brief as checks.py (tempo.py, tonality.py, families.py, kinds.py,
                               form_checks.py, element_checks.py); claims.py: how far each is trusted
-style_consistency.py          distance to a set of references, nothing for copies (fingerprint.py)
+style_consistency.py          distance to a set of references, nothing for copies (fingerprint.py);
+                              reference_sets.py: each set is measured once
 plugins.py                    learned judges, optional: CLAP, audiobox-aesthetics
 creativity.py                 distance to the policy's recent clips
 description.py                a clip as one vector; curves.py: measurements into [0, 1]

@@ -13,9 +13,7 @@ Source:  constraints with ceilings instead of sums: 2310.04373; see `docs/reward
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 
 import numpy as np
 
@@ -34,6 +32,7 @@ from audioforge.reward_functions.curves import geometric_mean, toe
 from audioforge.reward_functions.gates import Gate, gates, music_gates
 from audioforge.reward_functions.one_thread import one_thread
 from audioforge.reward_functions.plugins import Plugin, load_plugin
+from audioforge.reward_functions.reference_sets import known_set
 from audioforge.reward_functions.score import RewardReport, Score, unscored
 from audioforge.utils.audio_processing import Audio
 from audioforge.utils.spectral_analysis import Features
@@ -92,7 +91,7 @@ class CombinedReward:
                 f"duplicates must name an earlier clip or itself for each of {len(audios)} clips, "
                 f"got {firsts}"
             )
-        known = _reference_set(tuple(_Held(audio) for audio in references)) if references else None
+        known = known_set(references) if references else None
         own = [index for index, first in enumerate(firsts) if first == index]
         with one_thread():
             judged = {
@@ -188,42 +187,3 @@ def _shut(preconditions: Sequence[Gate]) -> RewardReport:
         parts=parts,
         gates=tuple(gate.name for gate in preconditions if gate.value < _LISTED),
     )
-
-
-class _Held:
-    """An Audio as a cache key: its identity, kept alive by being held."""
-
-    def __init__(self, audio: Audio) -> None:
-        self.audio = audio
-
-    def __hash__(self) -> int:
-        return hash(
-            (
-                self.audio.samples.shape,
-                self.audio.sample_rate,
-                self.audio.samples[:, ::997].tobytes(),
-            )
-        )
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Held) and (
-            self.audio is other.audio
-            or (
-                self.audio.sample_rate == other.audio.sample_rate
-                and np.array_equal(self.audio.samples, other.audio.samples)
-            )
-        )
-
-
-_MEASURING = threading.Lock()
-
-
-def _reference_set(references: tuple[_Held, ...]) -> style_consistency.ReferenceSet | None:
-    """Return what is known of a set; judges that want the same one at once measure it once."""
-    with _MEASURING:
-        return _measured_set(references)
-
-
-@lru_cache(maxsize=256)
-def _measured_set(references: tuple[_Held, ...]) -> style_consistency.ReferenceSet | None:
-    return style_consistency.reference_set([Features(held.audio) for held in references])

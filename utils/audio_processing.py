@@ -11,6 +11,7 @@ import hashlib
 import io
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,12 @@ class Audio:
     def channels(self) -> int:
         """Number of channels."""
         return self.samples.shape[0]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the samples as they are, with their rate and layout; see also `pcm16_sha256`."""
+        head = f"{self.sample_rate}:{self.samples.shape[0]}:{self.samples.shape[1]}:".encode()
+        return hashlib.sha256(head + self.samples.tobytes()).hexdigest()
 
 
 def read_audio(path: str | Path, max_seconds: float = MAX_SECONDS) -> Audio:
