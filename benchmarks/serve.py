@@ -76,6 +76,12 @@ class Seen:
                 told = Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]
                 self.memory.setdefault(name, []).append((time.monotonic(), int(told) / 1024))
 
+    def by_minute(self, name: str) -> list[int]:
+        """Return a process's MB at the end of each minute."""
+        points = self.memory[name]
+        ends = {int((at - points[0][0]) // 60): megabytes for at, megabytes in points}
+        return [round(ends[minute]) for minute in sorted(ends)]
+
     def slopes(self, warm: float) -> dict[str, float]:
         """Return MB per hour by process, over what follows a moment."""
         told = {}
@@ -271,6 +277,7 @@ def measure(folder: Path, given: Any, seconds: float) -> dict[str, Any]:
             "rss_slope_mb_per_hour": slopes.pop("env"),
             "rss_slopes_of_others": slopes,
             "rss_mb": seen.memory["env"][-1][1],
+            "rss_mb_by_minute": {name: seen.by_minute(name) for name in seen.memory},
             "disk_mb": sum(p.stat().st_size for p in run.rglob("*") if p.is_file()) / 1e6,
             "clips_on_disk": len(list((run / "audio").glob("*.flac"))),
             "faults_injected": dict(proxy.injected),
