@@ -6,7 +6,6 @@ python examples/openenv_sessions.py              needs: docs/adapters.md, OpenEn
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import urllib.request
 from audioforge.adapters.openenv_env import SoundAction, SoundClient
 from audioforge.policy.client import endpoint
 from audioforge.policy.embedded import EMBEDDED_MODEL, embedded_policy
+from audioforge.policy.learn import free_port
 from audioforge.rollouts.studio import Ask
 
 
@@ -50,9 +50,7 @@ async def play_all(url: str, ask: Ask, sessions: int) -> list[str]:
 
 def main() -> None:
     """Start the server, play, stop it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     words = ["-m", "audioforge.adapters.openenv_env", "--port", str(port)]
     server = subprocess.Popen([sys.executable, *words])

@@ -32,6 +32,7 @@ START_SECONDS = 180.0
 STOP_SECONDS = 40.0
 LOOK_SECONDS = 0.5
 SEEDS_APART = 100_000
+"""Between the target seeds of two environments of one training, so that they deal other targets."""
 
 
 class LearnError(RuntimeError):
