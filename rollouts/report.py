@@ -197,19 +197,16 @@ def _run_facts(run: Mapping[str, Any], groups: Sequence[Group]) -> list[tuple[st
 
 def _plots(groups: Sequence[Group]) -> list[tuple[str, str, Any]]:
     """Return the summary plots as (title, explanation, SVG)."""
-    judged = [
-        (rollout, rollout.request, rollout.reward)
-        for group in groups
-        for rollout in group
-        if rollout.reward is not None and rollout.request is not None
-    ]
+    answers = [(one, one.reward) for group in groups for one in group if one.reward is not None]
+    judged = [(one, one.request, reward) for one, reward in answers if one.request is not None]
     if not judged:
         return []
     category: dict[str, list[float]] = {name: [] for name in CATEGORIES}
     part: dict[str, list[float]] = defaultdict(list)
     sampler: dict[str, list[float]] = defaultdict(list)
+    for answer, reward in answers:
+        category.setdefault(answer.target["category"], []).append(reward)
     for rollout, request, reward in judged:
-        category.setdefault(rollout.target["category"], []).append(reward)
         sampler[request.sampler].append(reward)
         for name, score in rollout.report.parts.items() if rollout.report else ():
             if score.scored:
@@ -218,13 +215,14 @@ def _plots(groups: Sequence[Group]) -> list[tuple[str, str, Any]]:
     cfg = [(float(request.cfg_scale), reward) for _, request, reward in judged]
     course = [[r.reward for r in group if r.reward is not None] for group in groups]
     kinds = {name: f"cat-{name}" for name in CATEGORIES}
+    by_category = plots.strip("Reward by category", category, kinds)
     by_sampler = plots.strip("Reward by sampler", dict(sorted(sampler.items())))
-    dots, line = "each dot a rollout, the mark its mean", "line through the means"
+    mark, line = "the mark their mean", "line through the means"
     return [
-        ("By category", dots, plots.strip("Reward by category", category, kinds)),
+        ("By category", f"each dot an answer, {mark}", by_category),
         ("Parts of the reward", "mean, and the range as a line", plots.bars("Mean per part", part)),
         ("Over the run", f"groups in order, {line}", plots.course("Reward per group", course)),
         ("Steps", line, plots.scatter("Reward against sampler steps", steps, "steps")),
         ("Guidance", line, plots.scatter("Reward against cfg scale", cfg, "cfg scale")),
-        ("Sampler", dots, by_sampler),
+        ("Sampler", f"each dot a clip, {mark}", by_sampler),
     ]

@@ -94,6 +94,17 @@ def test_the_page_shows_targets_and_rollouts_best_first(
     assert all(attrs["preload"] == "none" and "controls" in attrs for attrs in page.every("audio"))
 
 
+def test_the_mean_of_a_category_counts_answers_without_a_clip(
+    collect, say, started, page_of, judge
+):
+    judge.report = lambda audio: RewardReport(0.5, {"audio_quality": Score(0.5, "")})
+    collect(say(prompt="bell"), "no idea at all", store=started)
+    text = page_of().text
+    strip = text[text.index("By category") : text.index("Parts of the reward")]
+    assert "each dot an answer" in strip
+    assert "0.25" in strip
+
+
 def test_every_part_check_gate_repair_and_drop_is_told(collect, say, started, page_of, judge):
     class Failing(SynthBackend):
         def _one(self, request):
