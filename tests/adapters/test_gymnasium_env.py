@@ -153,8 +153,9 @@ def test_episodes_side_by_side_are_those_of_single_ones(make, say):
         assert env.step(say())[1] == pytest.approx(rewards[place], abs=1e-5)
 
 
-def test_gymnasiums_own_vector_works_too(make, say):
-    envs = make(gymnasium.make_vec, num_envs=2, vectorization_mode="sync")
+@pytest.mark.parametrize(("mode", "more"), [("sync", {}), ("async", {"context": "spawn"})])
+def test_gymnasiums_own_vectors_work_too(make, say, mode, more):
+    envs = make(gymnasium.make_vec, num_envs=2, vectorization_mode=mode, vector_kwargs=more)
     envs.reset(seed=1)
     _, _, terminated, _, infos = envs.step([say(), "nothing"])
     assert terminated.all()
