@@ -40,17 +40,20 @@ def test_one_step_through_the_real_api_changes_the_policy_and_leaves_every_recor
     assert "Traceback" not in ended["serve"]
 
 
-def test_two_environments_on_one_api_train_one_policy(tmp_path):
-    half = ["--env.min_batch_allocation", "0.5", "--env.decides"]
-    learn(plan(tmp_path, environments=[[*QUICK, *half, "prompt"], [*QUICK, *half, "parameters"]]))
+def test_two_environments_on_one_api_train_one_policy_also_with_several_turns(tmp_path):
+    half = [*QUICK, "--env.min_batch_allocation", "0.5", "--env.decides"]
+    talk = ["--env.turns", "2", "--env.curriculum", "true"]
+    learn(plan(tmp_path, environments=[[*half, "prompt"], [*half, "parameters", *talk]]))
     put_aside = {}
     for name in ("serve", "serve_1"):
         told = (tmp_path / name / "rollouts.jsonl").read_text().splitlines()
         put_aside[name] = {note for line in told for note in json.loads(line)["notes"]}
     assert "the recommended settings were used" in put_aside["serve"]
     assert "the target's baseline prompt was used" in put_aside["serve_1"]
+    assert any("turn" in json.loads(line) for line in told)
     line = json.loads((tmp_path / "train" / "train.jsonl").read_text())
     assert line["step"] == 1
+    assert line["ratio"] == pytest.approx(1, abs=0.01)
 
 
 def test_a_process_that_ends_early_is_told_with_its_last_words(tmp_path):
