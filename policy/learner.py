@@ -39,6 +39,8 @@ class Training:
     """Learning rate of AdamW after the warm-up."""
     warmup: int = 4
     """Optimiser steps of linear warm-up."""
+    anneal: float = 0.0
+    """Share of the steps, the last ones, over which the rate falls linearly towards 0."""
     max_norm: float = 1.0
     """Gradients are scaled down to this norm."""
     seed: int = 0
@@ -51,6 +53,19 @@ class Training:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 < self.rate < 1:
             raise ValueError(f"rate must be in (0, 1), got {self.rate}")
+        if not 0 <= self.anneal <= 1:
+            raise ValueError(f"anneal must be in [0, 1], got {self.anneal}")
+
+    def rate_at(self, step: int, done: int) -> float:
+        """Return the learning rate.
+
+        Args:
+            step: of the training, from 0.
+            done: optimiser steps before this one.
+        """
+        warm = (done + 1) / max(self.warmup, 1)
+        left = (self.steps - step) / (self.anneal * self.steps) if self.anneal else 1.0
+        return self.rate * min(1.0, warm, left)
 
 
 class Learner:
@@ -80,7 +95,7 @@ class Learner:
         order = np.random.default_rng([self.training.seed, step]).permutation(len(batches))
         updates = min(self.training.updates, len(batches))
         told = [
-            self._update([batches[place] for place in part])
+            self._update([batches[place] for place in part], step)
             for part in np.array_split(order, updates)
         ]
         scores = [score for group in groups for score in group["scores"]]
@@ -93,7 +108,7 @@ class Learner:
             **{name: float(np.mean([part[name] for part in told])) for name in told[0]},
         }
 
-    def _update(self, batches: Sequence[GroupBatch]) -> dict[str, float]:
+    def _update(self, batches: Sequence[GroupBatch], step: int) -> dict[str, float]:
         """Take one optimiser step on some groups, one group in memory at a time."""
         tokens = sum(batch.tokens for batch in batches)
         self.optimiser.zero_grad()
@@ -109,9 +124,10 @@ class Learner:
             (total / tokens).backward()
             parts.append(loss)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.training.max_norm)
+        rate = self.training.rate_at(step, self.done)
         self.done += 1
         for group in self.optimiser.param_groups:
-            group["lr"] = self.training.rate * min(1.0, self.done / max(self.training.warmup, 1))
+            group["lr"] = rate
         if not bool(torch.isfinite(norm)):
             raise BatchError("the gradient is not finite; lower the rate")
         self.optimiser.step()
@@ -122,6 +138,7 @@ class Learner:
             "clipped": sum(part.clipped for part in parts) / tokens,
             "kl_step": sum(part.kl for part in parts) / tokens,
             "gradient_norm": float(norm),
+            "rate": rate,
             **({"drift": drifted / held} if hold else {}),
         }
 
@@ -148,9 +165,11 @@ class Learner:
 def identity(learner: Learner) -> str:
     """Return a text that differs where going on from a checkpoint would mix two trainings.
 
-    The number of steps is not part of it: a finished training can be made longer.
+    The number of steps is not part of it: a finished training can be made longer, unless its rate
+    falls towards the last step.
     """
-    kept = asdict(learner.training) | {"steps": None}
+    training = learner.training
+    kept = asdict(training) | {"steps": training.steps if training.anneal else None}
     told = hashlib.sha256()
     for file in sorted(learner.llm.folder.glob("*.safetensors")):
         told.update(file.read_bytes())

@@ -129,6 +129,7 @@ def parser() -> argparse.ArgumentParser:
     add("--batch", type=int, default=usual.batch_size, help="answers per step, whole groups")
     add("--updates", type=int, default=usual.updates, help="optimiser steps per batch")
     add("--rate", type=float, default=usual.rate, help="learning rate")
+    add("--anneal", type=float, default=usual.anneal, help="share of steps in which the rate falls")
     add("--clip-low", type=float, default=objective.clip_low)
     add("--clip-high", type=float, default=objective.clip_high)
     add("--kl", type=float, default=objective.kl, help="weight of the divergence from the start")
@@ -158,7 +159,13 @@ def _main(given: argparse.Namespace) -> None:
         torch.set_num_threads(given.threads)
     objective = Objective(given.clip_low, given.clip_high, given.kl, given.hold, given.scale)
     training = Training(
-        given.steps, given.batch, given.updates, given.rate, seed=given.seed, objective=objective
+        given.steps,
+        given.batch,
+        given.updates,
+        given.rate,
+        anneal=given.anneal,
+        seed=given.seed,
+        objective=objective,
     )
     ended: list[int] = []
     for name in (signal.SIGTERM, signal.SIGINT):

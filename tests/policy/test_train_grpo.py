@@ -110,6 +110,31 @@ def test_another_training_is_not_continued(llm, api, tmp_path):
         other.restore()
 
 
+def test_a_finished_training_is_made_longer_unless_its_rate_fell_towards_the_end(
+    llm, api, tmp_path
+):
+    for anneal in (0.0, 0.5):
+        folder = tmp_path / str(anneal)
+        folder.mkdir()
+        short, longer = (Training(steps=steps, updates=1, anneal=anneal) for steps in (1, 2))
+        Run(Learner(llm, short), TrainingApi(api.url), folder).save()
+        run = Run(Learner(llm, longer), TrainingApi(api.url), folder)
+        if anneal:
+            with pytest.raises(CheckpointError, match="another training"):
+                run.restore()
+        else:
+            run.restore()
+
+
+def test_the_rate_rises_holds_and_falls_towards_the_last_step():
+    training = Training(steps=10, rate=1e-3, warmup=4, anneal=0.5)
+    rates = [training.rate_at(step, 2 * step) for step in range(10)]
+    assert rates == pytest.approx([2.5e-4, 7.5e-4, *[1e-3] * 4, 8e-4, 6e-4, 4e-4, 2e-4])
+    assert Training(steps=10, rate=1e-3).rate_at(9, 18) == 1e-3
+    with pytest.raises(ValueError, match=r"anneal must be in \[0, 1\]"):
+        Training(anneal=1.5)
+
+
 def test_every_step_hands_its_weights_to_the_server_and_keeps_two(
     llm, small_folder, api, serving, tmp_path
 ):
