@@ -27,7 +27,7 @@ def plot(numbers: dict[str, Any], path: Path) -> None:
     figure, axes = plt.subplots(
         1, 2, figsize=(10.4, 3.6), layout="constrained", width_ratios=[1, 1.6]
     )
-    for seed, told in enumerate(numbers["curves"]["words"]):
+    for seed, told in enumerate(numbers["curves"]["both"]):
         _curve(axes[0], told, f"seed {seed}")
     axes[0].set(
         xlabel="step",

@@ -1,13 +1,18 @@
 """The trainings that benchmarks/learning.py compares: courses and seeds; kept and resumed.
 
-Every course trains the shipped policy with one run of `policy.learn`, four processes.
+Every course trains the shipped policy, or what another course has made of it, with one run of
+`policy.learn`, four processes.
 
-words     on the teacher synthesiser, which does what a prompt says, so that what to say is learnt
-          in minutes. It is the one that is judged; the others are ablations.
-masked    the same, but only words count and are trained on; settings are held where they were.
-settings  on the diffusion model, where settings are heard. Only settings count: all answers of a
-          group are made with the target's own words and from the same noise, so that nothing but
-          settings tells their clips apart, and steps cost a little.
+settings  on the diffusion model, where settings are heard. Only settings count and are trained on:
+          all answers of a group are made with the target's own words and from the same noise, so
+          that nothing but settings tells their clips apart, and steps cost a little. Words are held
+          where they were.
+both      goes on from there on the teacher synthesiser, which does what a prompt says, so that what
+          to say is learnt in minutes. Only words count and are trained on; settings are held. The
+          rate falls to nothing over the second half. It is the one that is judged; the others are
+          ablations.
+masked    as both, from the shipped policy, at a constant rate.
+words     on the synthesiser too, but all that an answer says counts and is trained on.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from audioforge.policy.embedded import EMBEDDED_FOLDER
 from audioforge.policy.learn import Plan, learn
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,7 +33,7 @@ COMMON = (
     *("--env.rewards_file", str(REWARDS), "--env.generation_workers", "1"),
 )
 """What is trained on: drawn targets, and the reward that every arm is judged by."""
-SETTINGS = ("--env.decides", "parameters", "--env.common_seed", "true")
+HEARD = ("--env.decides", "parameters", "--env.common_seed", "true")
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,17 @@ class Course:
     group: int = 8
     """Answers to one target."""
     trainer: tuple[str, ...] = ()
+    after: Course | None = None
+    """Whose model it starts from; none: the shipped policy."""
+
+    @property
+    def stages(self) -> list[Course]:
+        """All courses that a model goes through, this one last."""
+        return [*(self.after.stages if self.after else ()), self]
+
+    def short(self) -> Course:
+        """Return the same in one small step, to see that it runs."""
+        return replace(self, steps=1, batch=8, group=4, after=self.after and self.after.short())
 
     def train(self, folder: Path, seed: int) -> Path:
         """Train one seed, or take what an earlier start has trained; return the model."""
@@ -52,6 +69,7 @@ class Course:
             learn(
                 Plan(
                     out=out,
+                    model=self.after.train(folder, seed) if self.after else EMBEDDED_FOLDER,
                     steps=self.steps,
                     group_size=self.group,
                     batch_size=self.batch,
@@ -70,19 +88,31 @@ class Course:
 
 WORDS = Course("words", ("--env.model", "synth"))
 MASKED = Course("masked", (*WORDS.environment, "--env.decides", "prompt"), trainer=HELD)
-ONLY_SETTINGS = Course(
-    "settings", (*SETTINGS, "--env.cost_steps", "0.05"), steps=20, group=16, trainer=HELD
+SETTINGS = Course(
+    "settings", (*HEARD, "--env.cost_steps", "0.05"), steps=20, group=16, trainer=HELD
 )
+BOTH = replace(MASKED, name="both", trainer=(*HELD, "--anneal", "0.5"), after=SETTINGS)
 ABLATIONS = {
     course.name: course
     for course in (
+        SETTINGS,
         MASKED,
-        ONLY_SETTINGS,
-        replace(ONLY_SETTINGS, name="settings_free", environment=SETTINGS),
+        WORDS,
+        replace(SETTINGS, name="settings_free", environment=HEARD),
         replace(WORDS, name="groups_of_4", group=4),
     )
 }
-"""Trained when asked for. `settings_free` charges nothing for steps."""
+"""Judged when asked for. `settings_free` charges nothing for steps."""
+
+
+def asked_for(names: str) -> list[Course]:
+    """Return ablations by their comma-separated names; refuse a name that is none of them."""
+    asked = [name.strip() for name in names.split(",") if name.strip()]
+    if unknown := [name for name in asked if name not in ABLATIONS]:
+        raise SystemExit(
+            f"--ablations must name some of {', '.join(ABLATIONS)}; got {', '.join(unknown)}"
+        )
+    return [ABLATIONS[name] for name in asked]
 
 
 def wall(run: Sequence[Mapping[str, float]]) -> float:
