@@ -19,20 +19,24 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from _common import Benchmark
 from learning_arms import Arm, at_random, baseline, held_out, policy, preset, searched, told
-from learning_figures import ablated, compared
+from learning_figures import Rows, ablated, compared
 from learning_measures import Hall, Heard
 from learning_page import write_page
 from learning_plot import plot
-from learning_runs import ABLATIONS, BOTH, REWARDS, asked_for, wall
+from learning_runs import ABLATIONS, BOTH, REWARDS, account, asked_for
 
 from audioforge.data.families import CATEGORIES
+from audioforge.data.presets import PRESETS_FILE
+from audioforge.data.targets import Target
+from audioforge.generation.weights_hash import sha256_of
 from audioforge.policy.embedded import EMBEDDED_FOLDER
 from audioforge.rollouts.action import Decides
 from audioforge.rollouts.optimize import OptimizeConfig, optimize
@@ -44,20 +48,25 @@ QUICK = {"seeds": 1, "targets": 4, "answers": 1}
 class Arms:
     """The answers of every arm, heard once and kept."""
 
-    def __init__(self, hall: Hall, targets: Sequence[Any], answers: int, folder: Path) -> None:
-        self.hall, self.targets, self.answers, self.folder = hall, targets, answers, folder
+    def __init__(self, hall: Hall, targets: Sequence[Target], answers: int, folder: Path) -> None:
+        self.hall, self.targets, self.answers = hall, targets, answers
+        self.folder = folder / f"{len(targets)}x{answers}"
 
-    def heard(
-        self, name: str, arm: Callable[[], Arm], decides: Decides = "both"
-    ) -> list[list[Heard]]:
-        """Return what was heard of an arm; `arm` is only built where it was not heard yet."""
+    def heard(self, name: str, arm: Arm, decides: Decides = "both") -> list[list[Heard]]:
+        """Return what was heard of an arm, which is asked only where it was not heard yet."""
         path = self.folder / f"{name}.json"
         if not path.exists():
-            answers = arm()(self.targets, self.answers)
-            made = self.hall.hear(self.targets, answers, decides)
+            made = self.hall.hear(self.targets, arm(self.targets, self.answers), decides)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps([[one.to_json() for one in row] for row in made]))
         return [[Heard(**one) for one in row] for row in json.loads(path.read_text())]
+
+    def policy(self, folder: Path, decides: Decides = "both") -> list[list[Heard]]:
+        """Return what was heard of a language model, known by its weights."""
+        weights = sha256_of(*sorted(folder.glob("*.safetensors")), under=folder)[:16]
+        return self.heard(
+            f"policy-{weights}-{decides}", policy(folder, self.hall.engine.capabilities), decides
+        )
 
 
 def found_settings(hall: Hall, folder: Path, quick: bool) -> dict[str, dict[str, Any]]:
@@ -70,9 +79,27 @@ def found_settings(hall: Hall, folder: Path, quick: bool) -> dict[str, dict[str,
     return chosen
 
 
-def main() -> None:
-    """Train, judge and report."""
-    benchmark = Benchmark(__doc__)
+def other_arms(arms: Arms, trained: Path, work: Path, quick: bool) -> dict[str, Rows]:
+    """Return what was heard of all arms but the policy before and after."""
+    can = arms.hall.engine.capabilities
+
+    def search(targets: Sequence[Target], n: int) -> list[list[str]]:
+        return searched(found_settings(arms.hall, work, quick))(targets, n)
+
+    return {
+        "start_prompt_only": arms.policy(EMBEDDED_FOLDER, "prompt"),
+        "prompt_only": arms.policy(trained, "prompt"),
+        "parameters_only": arms.policy(trained, "parameters"),
+        "random": arms.heard("random", at_random(can)),
+        "baseline": arms.heard("baseline", baseline(can)),
+        "presets": arms.heard(f"presets-{sha256_of(PRESETS_FILE)[:16]}", preset()),
+        "search": arms.heard("search", search),
+        "oracle": arms.heard("oracle", told(can)),
+    }
+
+
+def options(benchmark: Benchmark) -> Namespace:
+    """Return what was given on the command line."""
     add = benchmark.parser.add_argument
     add("--seeds", type=int, default=3)
     add("--targets", type=int, default=48, help="held out")
@@ -85,6 +112,13 @@ def main() -> None:
     if given.quick:
         vars(given).update(QUICK, work=given.work / "quick")
         shutil.rmtree(given.work, ignore_errors=True)
+    return given
+
+
+def main() -> None:
+    """Train, judge and report."""
+    benchmark = Benchmark(__doc__)
+    given = options(benchmark)
     torch.set_num_threads(2)
     courses = [BOTH, *asked_for(given.ablations)]
     if given.quick:
@@ -95,71 +129,24 @@ def main() -> None:
     }
     hall = Hall(MODEL, REWARDS, 200 if given.quick else 1_200)
     arms = Arms(hall, held_out(given.targets), given.answers, given.work / "arms")
-    runs = {
-        stage.name: [stage.curve(given.work, seed) for seed in range(given.seeds)]
-        for course in courses
-        for stage in course.stages
-    }
-    heard = all_heard(arms, models.pop(BOTH.name), given)
-    numbers = compared(*heard) | {
+    start = arms.policy(EMBEDDED_FOLDER)
+    trained, *others = ([arms.policy(model) for model in found] for found in models.values())
+    rest = other_arms(arms, models[BOTH.name][0], given.work / "search", given.quick)
+    numbers = compared(start, trained, rest) | {
         "ablations": {
-            name: ablated(heard[0], after(arms, name, found)) for name, found in models.items()
+            course.name: ablated(start, ends)
+            for course, ends in zip(courses[1:], others, strict=True)
         },
         "train_seeds": given.seeds,
-        "steps": {stage.name: stage.steps for course in courses for stage in course.stages},
         "targets": given.targets,
         "answers": given.answers,
-        "wall_s": {name: [wall(run) for run in told] for name, told in runs.items()},
-        "curves": {
-            name: [[line["reward_mean"] for line in run] for run in told]
-            for name, told in runs.items()
-        },
+        **account(courses, given.work, given.seeds),
     }
     if given.plot:
         plot(numbers, given.plot)
     if given.page:
-        rows = (arms.targets, arms.heard("start", _known), arms.heard("end0", _known))
-        write_page(arms.hall, rows, given.page)
+        write_page(hall, (arms.targets, start, trained[0]), given.page)
     benchmark.finish(numbers)
-
-
-def all_heard(
-    arms: Arms, models: Sequence[Path], given: Any
-) -> tuple[list[list[Heard]], list[list[list[Heard]]], dict[str, list[list[Heard]]]]:
-    """Return what was heard of the policy before, of each seed after, and of all other arms."""
-    can = arms.hall.engine.capabilities
-    start = arms.heard("start", lambda: policy(EMBEDDED_FOLDER, can))
-    others = {
-        "start_prompt_only": arms.heard(
-            "start_prompt_only", lambda: policy(EMBEDDED_FOLDER, can), "prompt"
-        ),
-        "prompt_only": arms.heard("prompt_only", lambda: policy(models[0], can), "prompt"),
-        "parameters_only": arms.heard(
-            "parameters_only", lambda: policy(models[0], can), "parameters"
-        ),
-        "random": arms.heard("random", lambda: at_random(can)),
-        "baseline": arms.heard("baseline", lambda: baseline(can)),
-        "presets": arms.heard("presets", preset),
-        "search": arms.heard(
-            "search",
-            lambda: searched(found_settings(arms.hall, given.work / "search", given.quick)),
-        ),
-        "oracle": arms.heard("oracle", lambda: told(can)),
-    }
-    return start, after(arms, "end", models), others
-
-
-def after(arms: Arms, name: str, models: Sequence[Path]) -> list[list[list[Heard]]]:
-    """Return what was heard of the policies that one way to train has made, by seed."""
-    can = arms.hall.engine.capabilities
-    return [
-        arms.heard(f"{name}{seed}", lambda model=model: policy(model, can))
-        for seed, model in enumerate(models)
-    ]
-
-
-def _known() -> Arm:
-    raise LookupError("heard before")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from audioforge.policy.embedded import EMBEDDED_FOLDER
 from audioforge.policy.learn import Plan, learn
@@ -115,6 +116,22 @@ def asked_for(names: str) -> list[Course]:
     return [ABLATIONS[name] for name in asked]
 
 
-def wall(run: Sequence[Mapping[str, float]]) -> float:
+def account(courses: Sequence[Course], folder: Path, seeds: int) -> dict[str, Any]:
+    """Return steps, seconds and rewards of the trainings, by stage."""
+    stages = {stage.name: stage for course in courses for stage in course.stages}
+    runs = {
+        name: [stage.curve(folder, seed) for seed in range(seeds)] for name, stage in stages.items()
+    }
+    return {
+        "steps": {name: stage.steps for name, stage in stages.items()},
+        "wall_s": {name: [_wall(run) for run in told] for name, told in runs.items()},
+        "curves": {
+            name: [[line["reward_mean"] for line in run] for run in told]
+            for name, told in runs.items()
+        },
+    }
+
+
+def _wall(run: Sequence[Mapping[str, float]]) -> float:
     """Return the seconds of one run, from the wait for its first batch on."""
     return run[-1]["time"] - run[0]["time"] + run[0]["wait_seconds"]

@@ -33,6 +33,13 @@ def runs(room):
     return learning_runs
 
 
+@pytest.fixture(scope="module")
+def learning(room):
+    import learning
+
+    return learning
+
+
 @pytest.fixture
 def heard(figures):
     """Make an arm: two answers to each target, of these rewards and verdicts."""
@@ -122,6 +129,28 @@ def test_the_share_of_clips_with_few_steps_is_told(figures, heard):
     few = [*row, replace(row[0], steps=2), replace(row[0], steps=None)]
     assert figures.summary([few])["few_steps"] == pytest.approx(1 / 3)
     assert figures.summary([[few[-1]]])["few_steps"] is None
+
+
+def test_a_policy_is_heard_again_only_when_its_weights_or_what_counts_have_changed(
+    learning, heard, monkeypatch, tmp_path
+):
+    asked = []
+
+    class Hall:
+        engine = type("Engine", (), {"capabilities": None})
+
+        def hear(self, targets, answers, decides):
+            asked.append(decides)
+            return heard([0.5] * len(targets), [0.5] * len(targets))
+
+    monkeypatch.setattr(learning, "policy", lambda folder, can: lambda targets, n: [])
+    arms = learning.Arms(Hall(), ["a target"], 2, tmp_path / "arms")
+    weights = tmp_path / "model.safetensors"
+    for content in (b"before", b"before", b"after"):
+        weights.write_bytes(content)
+        assert arms.policy(tmp_path)[0][0].reward == 0.5
+    arms.policy(tmp_path, "prompt")
+    assert asked == ["both", "both", "prompt"]
 
 
 def test_an_ablation_that_is_none_is_refused_by_name(runs):
