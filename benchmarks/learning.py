@@ -6,7 +6,7 @@ Each seed trains the shipped policy twice (`learning_runs.py`): settings on the 
 then words on the teacher synthesiser. All arms answer the same held-out targets (half curated, half
 procedural) through the diffusion model, with the same clip seeds: the policy before and after; its
 prompts with recommended settings, and its settings with baseline prompts; random actions; the
-targets' baseline prompts with recommended settings, with the curated presets and with settings
+targets' baseline prompts with recommended settings, with the shipped presets and with settings
 found by `audioforge optimize`'s search on training targets; and an oracle that says all that is
 asked. `--ablations` judges other ways to train too: settings alone, with and without a charge for
 steps; words alone, with settings held or left to themselves; other groups. Nothing is charged here.

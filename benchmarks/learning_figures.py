@@ -83,10 +83,14 @@ def gains(start: Rows, ends: Sequence[Rows]) -> dict[str, Any]:
     }
 
 
+def together(ends: Sequence[Rows]) -> Rows:
+    """Return what was heard of several policies as of one, all answers to a target in its row."""
+    return [[one for row in rows for one in row] for rows in zip(*ends, strict=True)]
+
+
 def ablated(start: Rows, ends: Sequence[Rows]) -> dict[str, Any]:
-    """Return what another way to train has gained, and what its policies do, all seeds together."""
-    together = [[one for row in rows for one in row] for rows in zip(*ends, strict=True)]
-    return gains(start, ends) | {"arm": summary(together)}
+    """Return what another way to train has gained, and what its policies do."""
+    return gains(start, ends) | {"arm": summary(together(ends))}
 
 
 def compared(start: Rows, ends: Sequence[Rows], others: Mapping[str, Rows]) -> dict[str, Any]:
@@ -104,6 +108,7 @@ def compared(start: Rows, ends: Sequence[Rows], others: Mapping[str, Rows]) -> d
         "judge_start": float(np.nanmean(values(start, "judge"))),
         "arms": {
             "start": summary(start),
+            "end": summary(together(ends)),
             **{f"end{seed}": summary(end) for seed, end in enumerate(ends)},
             **{name: summary(heard) for name, heard in others.items()},
         },

@@ -131,16 +131,17 @@ class Learner:
         if not bool(torch.isfinite(norm)):
             raise BatchError("the gradient is not finite; lower the rate")
         self.optimiser.step()
-        held = max(sum(int(batch.held.sum()) for batch in batches), 1)
-        return {
+        told = {
             "loss": sum(float(part.total.detach()) for part in parts) / tokens,
             "ratio": sum(part.ratio for part in parts) / tokens,
             "clipped": sum(part.clipped for part in parts) / tokens,
             "kl_step": sum(part.kl for part in parts) / tokens,
             "gradient_norm": float(norm),
             "rate": rate,
-            **({"drift": drifted / held} if hold else {}),
         }
+        if hold:
+            told["drift"] = drifted / max(sum(int(batch.held.sum()) for batch in batches), 1)
+        return told
 
     def _loss(self, batch: GroupBatch) -> tuple[Loss, torch.Tensor | None]:
         """Return the loss of a group and, where they count, how far its held tokens have moved."""
@@ -170,7 +171,7 @@ def identity(learner: Learner) -> str:
     """
     training = learner.training
     kept = asdict(training) | {"steps": training.steps if training.anneal else None}
-    told = hashlib.sha256()
+    weights = hashlib.sha256()
     for file in sorted(learner.llm.folder.glob("*.safetensors")):
-        told.update(file.read_bytes())
-    return json.dumps(kept, sort_keys=True) + told.hexdigest()
+        weights.update(file.read_bytes())
+    return json.dumps(kept, sort_keys=True) + weights.hexdigest()

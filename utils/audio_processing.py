@@ -66,8 +66,7 @@ class Audio:
     @cached_property
     def sha256(self) -> str:
         """Of the samples as they are, with their rate and layout; see also `pcm16_sha256`."""
-        head = f"{self.sample_rate}:{self.samples.shape[0]}:{self.samples.shape[1]}:".encode()
-        return hashlib.sha256(head + self.samples.tobytes()).hexdigest()
+        return _sha256(self.samples, self.sample_rate)
 
 
 def read_audio(path: str | Path, max_seconds: float = MAX_SECONDS) -> Audio:
@@ -178,8 +177,13 @@ def pcm16_sha256(audio: Audio) -> str:
     Hashes the sound rather than a file, so a new FLAC encoder does not change it.
     """
     pcm = np.round(np.clip(audio.samples, -1.0, 1.0) * 32767.0).astype("<i2")
-    head = f"{audio.sample_rate}:{pcm.shape[0]}:{pcm.shape[1]}:".encode()
-    return hashlib.sha256(head + pcm.tobytes()).hexdigest()
+    return _sha256(pcm, audio.sample_rate)
+
+
+def _sha256(samples: np.ndarray, sample_rate: int) -> str:
+    """Return the sha256 of samples [channels, time], their rate and layout."""
+    head = f"{sample_rate}:{samples.shape[0]}:{samples.shape[1]}:".encode()
+    return hashlib.sha256(head + samples.tobytes()).hexdigest()
 
 
 def resample(audio: Audio, sample_rate: int) -> Audio:

@@ -44,13 +44,13 @@ def test_two_environments_on_one_api_train_one_policy_also_with_several_turns(tm
     half = [*QUICK, "--env.min_batch_allocation", "0.5", "--env.decides"]
     talk = ["--env.turns", "2", "--env.curriculum", "true"]
     learn(plan(tmp_path, environments=[[*half, "prompt"], [*half, "parameters", *talk]]))
-    put_aside = {}
-    for name in ("serve", "serve_1"):
-        told = (tmp_path / name / "rollouts.jsonl").read_text().splitlines()
-        put_aside[name] = {note for line in told for note in json.loads(line)["notes"]}
-    assert "the recommended settings were used" in put_aside["serve"]
-    assert "the target's baseline prompt was used" in put_aside["serve_1"]
-    assert any("turn" in json.loads(line) for line in told)
+    one, two = (
+        [json.loads(line) for line in (tmp_path / name / "rollouts.jsonl").read_text().splitlines()]
+        for name in ("serve", "serve_1")
+    )
+    assert any("the recommended settings were used" in answer["notes"] for answer in one)
+    assert any("the target's baseline prompt was used" in answer["notes"] for answer in two)
+    assert any("turn" in answer for answer in two)
     line = json.loads((tmp_path / "train" / "train.jsonl").read_text())
     assert line["step"] == 1
     assert line["ratio"] == pytest.approx(1, abs=0.01)
