@@ -17,6 +17,7 @@ command goes on.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from argparse import Namespace
@@ -46,11 +47,13 @@ QUICK = {"seeds": 1, "targets": 4, "answers": 1}
 
 
 class Arms:
-    """The answers of every arm, heard once and kept."""
+    """The answers of every arm, heard once and kept for the same targets, model and scorer."""
 
     def __init__(self, hall: Hall, targets: Sequence[Target], answers: int, folder: Path) -> None:
         self.hall, self.targets, self.answers = hall, targets, answers
-        self.folder = folder / f"{len(targets)}x{answers}"
+        asked = json.dumps([target.to_json() for target in targets], sort_keys=True, default=str)
+        same = hashlib.sha256("\n".join([*hall.identity, asked]).encode()).hexdigest()[:16]
+        self.folder = folder / f"{len(targets)}x{answers}-{same}"
 
     def heard(self, name: str, arm: Arm, decides: Decides = "both") -> list[list[Heard]]:
         """Return what was heard of an arm, which is asked only where it was not heard yet."""

@@ -22,7 +22,9 @@ from audioforge.data.wording import read_text
 from audioforge.generation.engine import EngineSettings
 from audioforge.generation.registry import load_engine
 from audioforge.generation.tiny.clips import SECONDS
+from audioforge.generation.weights_hash import sha256_of
 from audioforge.reward_functions import CombinedReward, RewardConfig
+from audioforge.reward_functions.versions import scorer_version
 from audioforge.rollouts.action import Decides
 from audioforge.rollouts.collect import Completion, Studio, collect_group
 from audioforge.rollouts.record import Group
@@ -58,6 +60,8 @@ class Hall:
     def __init__(self, model: str, rewards: Path, judge_clips: int) -> None:
         engine = load_engine(model, "cpu", 0, EngineSettings(max_batch=64, cache_mb=64))
         self.engine = engine
+        self.identity = (engine.weights_sha256, sha256_of(rewards), scorer_version())
+        """What a reward depends on beside target and answer: audio model, weights, scorer."""
         reward = CombinedReward(RewardConfig.load(rewards))
         self.studio = Studio(engine, reward, None, EVAL_SEED, 1, "arm")
         self.judge = Judge(judge_clips)

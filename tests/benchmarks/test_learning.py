@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from audioforge.data.targets import curated
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -131,26 +133,32 @@ def test_the_share_of_clips_with_few_steps_is_told(figures, heard):
     assert figures.summary([[few[-1]]])["few_steps"] is None
 
 
-def test_a_policy_is_heard_again_only_when_its_weights_or_what_counts_have_changed(
+def test_a_policy_is_heard_again_only_when_it_or_what_judges_it_has_changed(
     learning, heard, monkeypatch, tmp_path
 ):
     asked = []
 
     class Hall:
         engine = type("Engine", (), {"capabilities": None})
+        identity = ("audio model", "weights of the parts", "scorer")
 
         def hear(self, targets, answers, decides):
             asked.append(decides)
             return heard([0.5] * len(targets), [0.5] * len(targets))
 
     monkeypatch.setattr(learning, "policy", lambda folder, can: lambda targets, n: [])
-    arms = learning.Arms(Hall(), ["a target"], 2, tmp_path / "arms")
+    hall, targets = Hall(), curated("train")[:1]
+    arms = learning.Arms(hall, targets, 2, tmp_path / "arms")
     weights = tmp_path / "model.safetensors"
     for content in (b"before", b"before", b"after"):
         weights.write_bytes(content)
         assert arms.policy(tmp_path)[0][0].reward == 0.5
     arms.policy(tmp_path, "prompt")
     assert asked == ["both", "both", "prompt"]
+    hall.identity = (*hall.identity[:2], "another scorer")
+    learning.Arms(hall, targets, 2, tmp_path / "arms").policy(tmp_path, "prompt")
+    learning.Arms(hall, curated("train")[1:2], 2, tmp_path / "arms").policy(tmp_path, "prompt")
+    assert asked == ["both", "both", "prompt", "prompt", "prompt"]
 
 
 def test_an_ablation_that_is_none_is_refused_by_name(runs):
