@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import platform
 import sys
 import time
@@ -57,13 +58,14 @@ class Benchmark:
         return given
 
     def finish(self, numbers: dict[str, Any], device: str = "cpu") -> None:
-        """Print the numbers with device, versions, command and seconds as the last line.
+        """Print the numbers with device, machine, versions, command and seconds as the last line.
 
         Raises:
             ValueError: a number is not finite.
         """
         told = numbers | {
             "device": device,
+            "machine": machine(),
             "versions": versions(),
             "command": " ".join(["python", *sys.argv]),
             "seconds": round(time.perf_counter() - self._began, 1),
@@ -81,6 +83,15 @@ def auc(damaged_ones: np.ndarray, clean_ones: np.ndarray) -> float:
 
     ranks, n = rankdata(np.concatenate([damaged_ones, clean_ones])), len(damaged_ones)
     return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * len(clean_ones)))
+
+
+def machine() -> str:
+    """Return the processor, as far as the system tells it, and how many cores of it there are."""
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text().splitlines() if facts.is_file() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = named[0] if named else platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores"
 
 
 def versions() -> dict[str, str]:

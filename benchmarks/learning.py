@@ -33,6 +33,7 @@ from learning_measures import Hall, Heard
 from learning_page import write_page
 from learning_plot import plot
 from learning_runs import ABLATIONS, BOTH, REWARDS, account, asked_for
+from learning_table import write_table
 
 from audioforge.data.families import CATEGORIES
 from audioforge.data.presets import PRESETS_FILE
@@ -145,6 +146,7 @@ def main() -> None:
         "answers": given.answers,
         **account(courses, given.work, given.seeds),
     }
+    write_table(numbers)
     if given.plot:
         plot(numbers, given.plot)
     if given.page:

@@ -92,7 +92,7 @@ MASKED = Course("masked", (*WORDS.environment, "--env.decides", "prompt"), train
 SETTINGS = Course(
     "settings", (*HEARD, "--env.cost_steps", "0.05"), steps=20, group=16, trainer=HELD
 )
-BOTH = replace(MASKED, name="both", trainer=(*HELD, "--anneal", "0.5"), after=SETTINGS)
+BOTH = replace(MASKED, name="both", steps=100, trainer=(*HELD, "--anneal", "0.5"), after=SETTINGS)
 ABLATIONS = {
     course.name: course
     for course in (

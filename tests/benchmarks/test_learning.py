@@ -1,5 +1,6 @@
 """The comparison of arms: paired by target, fair intervals, and an alarm that rings."""
 
+import io
 import json
 import sys
 from dataclasses import replace
@@ -166,6 +167,21 @@ def test_an_ablation_that_is_none_is_refused_by_name(runs):
     assert runs.asked_for("") == []
     with pytest.raises(SystemExit, match="groups_of_4; got words_only"):
         runs.asked_for("masked,words_only")
+
+
+def test_the_table_has_every_arm_worst_first_and_what_training_gained(room):
+    from learning_table import write_table
+    from rich.console import Console
+
+    told = json.loads((ROOT / "benchmarks/results/learning-cpu.json").read_text())
+    console = Console(record=True, width=160, file=io.StringIO())
+    write_table(told, console)
+    lines = [line for line in console.export_text().splitlines() if line.startswith("│")]
+    names = [line.split("│")[1].strip() for line in lines]
+    assert set(names) == {*told["arms"], *told["ablations"]}
+    assert (names[0], names[-1]) == ("random", "oracle")
+    (end,) = (line for line in lines if line.split()[1] == "end")
+    assert f"+{told['gain']:.3f} ({told['gain_ci'][0]:.3f} to " in end
 
 
 def test_targets_without_a_verdict_do_not_count(figures, heard):

@@ -26,3 +26,4 @@ def test_both_make_the_same_tokens_and_the_numbers_are_there(tmp_path):
     assert told["greedy_equal"] == {"1": True, "4": True}
     assert set(told["speedup"]) == {"1", "4"}
     assert told["bandwidth_fraction"] is None
+    assert told["machine"].endswith(f", {os.cpu_count()} cores")
