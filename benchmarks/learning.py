@@ -53,7 +53,7 @@ class Arms:
     def __init__(self, hall: Hall, targets: Sequence[Target], answers: int, folder: Path) -> None:
         self.hall, self.targets, self.answers = hall, targets, answers
         asked = json.dumps([target.to_json() for target in targets], sort_keys=True, default=str)
-        same = hashlib.sha256("\n".join([*hall.identity, asked]).encode()).hexdigest()[:16]
+        same = hashlib.sha256("\n".join([*hall.identity.values(), asked]).encode()).hexdigest()[:16]
         self.folder = folder / f"{len(targets)}x{answers}-{same}"
 
     def heard(self, name: str, arm: Arm, decides: Decides = "both") -> list[list[Heard]]:
@@ -144,6 +144,7 @@ def main() -> None:
         "train_seeds": given.seeds,
         "targets": given.targets,
         "answers": given.answers,
+        "heard_with": hall.identity,
         **account(courses, given.work, given.seeds),
     }
     write_table(numbers)
