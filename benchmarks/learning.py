@@ -41,6 +41,7 @@ from audioforge.data.targets import Target
 from audioforge.generation.weights_hash import sha256_of
 from audioforge.policy.embedded import EMBEDDED_FOLDER
 from audioforge.rollouts.action import Decides
+from audioforge.rollouts.facts import unchanging_facts
 from audioforge.rollouts.optimize import OptimizeConfig, optimize
 
 MODEL = "tiny-stable-audio"
@@ -52,8 +53,9 @@ class Arms:
 
     def __init__(self, hall: Hall, targets: Sequence[Target], answers: int, folder: Path) -> None:
         self.hall, self.targets, self.answers = hall, targets, answers
-        asked = json.dumps([target.to_json() for target in targets], sort_keys=True, default=str)
-        same = hashlib.sha256("\n".join([*hall.identity.values(), asked]).encode()).hexdigest()[:16]
+        self.heard_with = unchanging_facts(targets, hall.engine.weights_sha256) | hall.identity
+        told = json.dumps(self.heard_with, sort_keys=True)
+        same = hashlib.sha256(told.encode()).hexdigest()[:16]
         self.folder = folder / f"{len(targets)}x{answers}-{same}"
 
     def heard(self, name: str, arm: Arm, decides: Decides = "both") -> list[list[Heard]]:
@@ -144,7 +146,7 @@ def main() -> None:
         "train_seeds": given.seeds,
         "targets": given.targets,
         "answers": given.answers,
-        "heard_with": hall.identity,
+        "heard_with": arms.heard_with,
         **account(courses, given.work, given.seeds),
     }
     write_table(numbers)

@@ -60,12 +60,8 @@ class Hall:
     def __init__(self, model: str, rewards: Path, judge_clips: int) -> None:
         engine = load_engine(model, "cpu", 0, EngineSettings(max_batch=64, cache_mb=64))
         self.engine = engine
-        self.identity = {
-            "audio_model": engine.weights_sha256,
-            "rewards": sha256_of(rewards),
-            "scorer": scorer_version(),
-        }
-        """What a reward depends on beside target and answer."""
+        self.identity = {"rewards_sha256": sha256_of(rewards), "scorer": scorer_version()}
+        """What a reward depends on beside target and clip."""
         reward = CombinedReward(RewardConfig.load(rewards))
         self.studio = Studio(engine, reward, None, EVAL_SEED, 1, "arm")
         self.judge = Judge(judge_clips)

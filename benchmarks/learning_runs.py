@@ -11,7 +11,7 @@ both      goes on from there on the teacher synthesiser, which does what a promp
           to say is learnt in minutes. Only words count and are trained on; settings are held. The
           rate falls to nothing over the second half. It is the one that is judged; the others are
           ablations.
-masked    as both, from the shipped policy, at a constant rate.
+masked    as both, from the shipped policy, at a constant rate and for 60 steps.
 words     on the synthesiser too, but all that an answer says counts and is trained on.
 """
 

@@ -140,10 +140,10 @@ def test_a_policy_is_heard_again_only_when_it_or_what_judges_it_has_changed(
     asked = []
 
     class Hall:
-        engine = type("Engine", (), {"capabilities": None})
+        engine = type("Engine", (), {"capabilities": None, "weights_sha256": "one"})
 
         def __init__(self):
-            self.identity = {"audio_model": "one", "scorer": "one"}
+            self.identity = {"scorer": "one"}
 
         def hear(self, targets, answers, decides):
             asked.append(decides)
@@ -158,7 +158,7 @@ def test_a_policy_is_heard_again_only_when_it_or_what_judges_it_has_changed(
         assert arms.policy(tmp_path)[0][0].reward == 0.5
     arms.policy(tmp_path, "prompt")
     assert asked == ["both", "both", "prompt"]
-    hall.identity = hall.identity | {"scorer": "another"}
+    hall.identity = {"scorer": "another"}
     learning.Arms(hall, targets, 2, tmp_path / "arms").policy(tmp_path, "prompt")
     learning.Arms(hall, curated("train")[1:2], 2, tmp_path / "arms").policy(tmp_path, "prompt")
     assert asked == ["both", "both", "prompt", "prompt", "prompt"]
