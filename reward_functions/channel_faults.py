@@ -11,7 +11,7 @@ import math
 import numpy as np
 from scipy import fft
 
-from audioforge.reward_functions.curves import ramp
+from audioforge.reward_functions.curves import eased
 from audioforge.reward_functions.fault import Fault
 from audioforge.reward_functions.time_faults import slow
 from audioforge.utils.spectral_analysis import Features, fast_length, spectra
@@ -32,7 +32,7 @@ def inverted(f: Features) -> Fault:
     """Share of the energy that vanishes when the channels are added."""
     share = f.side_share
     words = f"{100 * share:.0f} % of the energy vanishes in mono"
-    return Fault("inverted channel", share, 0.2 + 0.8 * ramp(share, 0.85, 0.6), words)
+    return Fault("inverted channel", share, 0.2 + 0.8 * eased(share, 0.85, 0.6), words)
 
 
 def delayed_channel(f: Features) -> Fault:
@@ -48,7 +48,7 @@ def delayed_channel(f: Features) -> Fault:
     late = float(max(cross[near:far].max(), cross[-far:-near].max()))
     severity = min(late - 0.5, late - float(np.abs(cross[0])))
     words = f"the channels match best with a delay ({late:.2f})"
-    return Fault("delayed channel", severity, 0.08 + 0.92 * ramp(severity, 0.35, 0.1), words)
+    return Fault("delayed channel", severity, 0.08 + 0.92 * eased(severity, 0.4, 0.15), words)
 
 
 def lost_channel(f: Features) -> Fault:
@@ -56,6 +56,6 @@ def lost_channel(f: Features) -> Fault:
     return Fault(
         "lost channel",
         f.balance_db,
-        0.15 + 0.85 * ramp(f.balance_db, 24, 10),
+        0.15 + 0.85 * eased(f.balance_db, 24, 12),
         f"one channel is {f.balance_db:.0f} dB quieter",
     )

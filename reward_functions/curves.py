@@ -17,6 +17,12 @@ def ramp(x: float, zero: float, one: float) -> float:
     return float(min(max((x - zero) / (one - zero), 0.0), 1.0))
 
 
+def eased(x: float, zero: float, one: float) -> float:
+    """Return `ramp` without its corners (smoothstep): level at both ends, steeper between."""
+    t = ramp(x, zero, one)
+    return t * t * (3 - 2 * t)
+
+
 def plateau(x: float, low: float, high: float, slack: float) -> float:
     """Return 1 inside [low, high], falling linearly to 0 over `slack` on either side."""
     if slack <= 0:

@@ -7,7 +7,8 @@ ends there, and the residual stays up; the edges of a sawtooth come too often to
 
 Range:   strength from 0; music mostly under 1.6 (90th percentile), blocks of 0.25 s above 2.4.
 Source:  two-sided prediction error after Godsill & Rayner, Digital Audio Restoration (1998).
-Blind to: joints that are faded over, and joints in near silence.
+Blind to: joints that are faded over, and joints in near silence. Holes of digital silence are left
+to `sample_faults.dropouts`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from scipy import linalg, signal
 from scipy.ndimage import maximum_filter1d
 
+from audioforge.reward_functions.fault import digital_silence
 from audioforge.utils.spectral_analysis import Features, hann
 
 _ORDER = 32
@@ -41,6 +43,7 @@ def cut_strength(features: Features) -> float:
     if not places.size:
         return 0.0
     found = np.log2(np.maximum(ratio / 3, 1)) * np.minimum(_ended(x, rate, places), 4.0)
+    found[_beside_nothing(features, places)] = 0.0
     most = max(round(_PER_SECOND * features.seconds), 1)
     return float(_apart(places, found, 2 * span)[:most].sum() / most)
 
@@ -81,6 +84,13 @@ def _spikes(residual: np.ndarray, rate: int, loudness: float) -> tuple[np.ndarra
     floor = 1e-4 * loudness
     level = np.sqrt(np.maximum(np.maximum(before, after), 0) / around) + floor
     return places, residual[places] / level
+
+
+def _beside_nothing(features: Features, places: np.ndarray) -> np.ndarray:
+    """Whether digital silence lies beside a place, bool [places]: a hole's edge, no joint."""
+    span = np.arange(_SKIP, _SKIP + round(_AROUND * features.rate))
+    before, after = (features.envelope[places[:, None] + side * span].max(1) for side in (-1, 1))
+    return np.minimum(before, after) <= digital_silence(features)
 
 
 def _ended(x: np.ndarray, rate: int, places: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from audioforge.reward_functions.curves import ramp
+from audioforge.reward_functions.curves import eased, ramp
 from audioforge.reward_functions.cuts import cut_strength
 from audioforge.reward_functions.description import describe
 from audioforge.reward_functions.realism import realism
@@ -96,7 +96,7 @@ def music_gates(features: Features) -> tuple[Gate, ...]:
     cut = cut_strength(features)
     pieced = Gate(
         "pieced together",
-        0.2 + 0.8 * ramp(cut, 2.7, 1.6),
+        0.2 + 0.8 * eased(cut, 2.7, 1.85),
         f"sound breaks off at once, strength {cut:.1f}, in music mostly under 1.6",
     )
     if (description := features.once(describe)) is None:

@@ -4,7 +4,7 @@ Fourteen descriptors of texture, movement and balance are compared with bands me
 reference clips (`calibration.json`, made by `python -m audioforge.reward_functions.calibrate`).
 Each is two-sided: noise and a sine, a drone and a hail of clicks lie outside at opposite ends.
 
-Range:   [0, 1]; 1 in the inner half of a band, falling to 0 outside it.
+Range:   [0, 1]; 1 where the clips of the calibration lie, falling to 0 outside without corners.
 Source:  bands from percentiles; own choice of descriptors.
 Blind to: musical sense, and any fault that leaves the statistics alone (phase smear, shuffled
 bars).
@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from audioforge.reward_functions.committed import committed
-from audioforge.reward_functions.curves import ramp
+from audioforge.reward_functions.curves import eased
 from audioforge.utils.spectral_analysis import BANDS, FRAME_HZ, Features
 
 DESCRIPTORS = (
@@ -71,7 +71,9 @@ def naturalness(features: Features, bands: Profile) -> Naturalness:
     for name, x in measured.items():
         zero_low, one_low, one_high, zero_high = bands[name]
         inside = (
-            1.0 if math.isnan(x) else min(ramp(x, zero_low, one_low), ramp(x, zero_high, one_high))
+            1.0
+            if math.isnan(x)
+            else min(eased(x, zero_low, one_low), eased(x, zero_high, one_high))
         )
         values[name] = max(inside, _FLOOR)
     worst = min(values, key=lambda name: values[name])

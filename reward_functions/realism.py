@@ -17,8 +17,8 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
-from audioforge.reward_functions.curves import through
 from audioforge.reward_functions.kernel_model import KernelModel, load
 from audioforge.reward_functions.naturalness import descriptors
 from audioforge.utils.spectral_analysis import Features
@@ -68,8 +68,18 @@ def realism(features: Features, description: np.ndarray) -> tuple[float, float]:
         The value in [FLOOR, 1] and the margin: 1 from the median of unseen music on, 0.8 at its
         25th percentile, 0.5 at the 10th, FLOOR where spoiled clips lie.
     """
-    model = realism_model()
-    margin = float(model.margins(texture(features, description)[None])[0])
-    low, quarter, middle = model.levels
-    knots = ((-1.0, FLOOR), (low, 0.5), (quarter, 0.8), (middle, 1.0))
-    return through(margin, knots), margin
+    margin = float(realism_model().margins(texture(features, description)[None])[0])
+    return of_margin(margin), margin
+
+
+def of_margin(margin: float) -> float:
+    """Return the value in [FLOOR, 1] of a margin: monotone, without corners, level at both ends."""
+    curve = _curve()
+    return float(curve(np.clip(margin, curve.x[0], curve.x[-1])))
+
+
+@cache
+def _curve() -> PchipInterpolator:
+    low, quarter, middle = realism_model().levels
+    margins = (-2.0, -1.0, low, quarter, middle, middle + 1.0)
+    return PchipInterpolator(margins, (FLOOR, FLOOR, 0.5, 0.8, 1.0, 1.0))

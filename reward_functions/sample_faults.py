@@ -9,12 +9,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import maximum_filter1d
 
-from audioforge.reward_functions.curves import ramp
-from audioforge.reward_functions.fault import Fault, runs
+from audioforge.reward_functions.curves import eased
+from audioforge.reward_functions.fault import Fault, digital_silence, runs
 from audioforge.utils.spectral_analysis import Features
 
-_DIGITAL_ZERO = 2e-5
-"""Below half a step of 16 bits: what an editor writes where nothing is."""
 _BLOCK = 64
 _NEAR, _FAR = 2, 22
 """A click is compared with the blocks that lie 2 to 22 blocks, or 32 ms, before and after it."""
@@ -23,7 +21,7 @@ _NEAR, _FAR = 2, 22
 def flat_tops(f: Features) -> Fault:
     """Share of samples in runs of three or more at the peak that are entered by a jump."""
     worst = max((_flat_share(channel) for channel in f.centred), default=0.0)
-    value = ramp(np.log10(worst + 1e-9), -1.2, -3.7)
+    value = eased(np.log10(worst + 1e-9), -1.2, -3.7)
     return Fault("clipping", worst, value, f"{100 * worst:.2g} % of the samples are flat tops")
 
 
@@ -50,7 +48,7 @@ def held_steps(f: Features) -> Fault:
     return Fault(
         "held samples",
         equal,
-        ramp(equal, 0.9, 0.08),
+        eased(equal, 0.9, 0.08),
         f"{100 * equal:.0f} % of the loud samples repeat the one before",
     )
 
@@ -69,7 +67,7 @@ def coarse_steps(f: Features) -> Fault:
         return Fault("coarse steps", -1.0, 0.5, "fewer than three sample values")
     step = float(np.percentile(np.diff(values), 10))
     bits = float(np.log2(step / f.peak + 1e-9))
-    value = 0.4 + 0.6 * ramp(bits, -3.0, -8.0)
+    value = 0.4 + 0.6 * eased(bits, -3.0, -8.0)
     return Fault("coarse steps", bits, value, f"the steps are {-bits:.0f} bits under the peak")
 
 
@@ -81,7 +79,7 @@ def clicks(f: Features) -> Fault:
     """
     size = max(round(f.rate * _BLOCK / 44_100), 16)
     worst = max((_click_rate(x, size) for x in f.sound), default=0.0) / max(f.seconds, 0.1)
-    value = 0.1 + 0.9 * ramp(worst, 6.0, 0.3)
+    value = 0.1 + 0.9 * eased(worst, 6.0, 0.3)
     return Fault("clicks", worst, value, f"clicks stand out by {worst:.1f} doublings per second")
 
 
@@ -99,26 +97,24 @@ def _click_rate(x: np.ndarray, size: int) -> float:
 
 
 def dropouts(f: Features) -> Fault:
-    """Holes of digital silence of 5 ms or more that sound is cut off by, on both sides.
+    """Holes of digital silence of 5 ms or more that sound is cut off by and comes back from.
 
-    In a quiet clip silence lies as far under its peak as in a loud one: a decay is no hole.
+    A decay is no hole, however loud the next attack; what comes back may have decayed meanwhile.
     Severity: holes per second, those of 10 ms counting 1 and each doubling a fifth more.
     """
     level = f.envelope
-    starts, ends = runs(level <= _DIGITAL_ZERO * min(2 * f.peak, 1.0))
+    starts, ends = runs(level <= digital_silence(f))
     near = round(0.005 * f.rate)
     loud = float(np.sqrt((level**2).mean())) if level.size else 0.0
-    lost = [
-        int(e - s)
-        for s, e in zip(starts, ends, strict=True)
-        if e - s >= near
-        and s > near
-        and e < level.size - near
-        and min(level[s - near : s].max(), level[e : e + near].max()) > 0.01 * loud
-        and max(level[s - near : s].max(), level[e : e + near].max()) > 0.1 * loud
-    ]
+    lost = []
+    for start, end in zip(starts, ends, strict=True):
+        if end - start < near or start <= near or end >= level.size - near:
+            continue
+        before, after = level[start - near : start].max(), level[end : end + near].max()
+        if before > 0.03 * loud and after > 0.005 * loud and max(before, after) > 0.1 * loud:
+            lost.append(int(end - start))
     hurt = sum(1 + 0.2 * np.log2(size / near / 2) for size in lost) / max(f.seconds, 0.1)
-    value = 0.05 + 0.95 * ramp(hurt, 1.6, 0.0) if lost else 1.0
+    value = 0.05 + 0.95 * eased(hurt, 1.6, 0.0) if lost else 1.0
     return Fault("dropouts", float(hurt), value, f"{len(lost)} holes of digital silence")
 
 
@@ -126,4 +122,4 @@ def direct_current(f: Features) -> Fault:
     """Absolute mean of the worst channel, as a share of twice the clip's peak."""
     share = f.dc / max(2 * f.peak, 1e-9)
     words = f"DC offset {f.dc:.4f} of full scale, the peak is {f.peak:.2f}"
-    return Fault("DC offset", share, ramp(share, 0.1, 0.006), words)
+    return Fault("DC offset", share, eased(share, 0.1, 0.006), words)

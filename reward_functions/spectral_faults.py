@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import minimum_filter1d
 
-from audioforge.reward_functions.curves import ramp
+from audioforge.reward_functions.curves import eased, ramp
 from audioforge.reward_functions.fault import Fault
 from audioforge.reward_functions.time_faults import slow
 from audioforge.utils.spectral_analysis import Features, fast_length, hann, spectra, stft_power
@@ -44,7 +44,7 @@ def spectral_edge(f: Features) -> Fault:
     at = int(lost.argmax())
     severity = float(lost[at])
     words = f"the spectrum falls by {fall[at]:.0f} dB at {f.hz[low + at] / 1000:.1f} kHz"
-    return Fault("spectral edge", severity, 1 - 0.7 * ramp(severity, 0.5, 2.2), words)
+    return Fault("spectral edge", severity, 1 - 0.7 * eased(severity, 0.5, 2.2), words)
 
 
 def hum(f: Features) -> Fault:
@@ -64,7 +64,7 @@ def hum(f: Features) -> Fault:
     lasting = 10 * np.log10(np.percentile(power, 10, axis=0) + 1e-10)
     best = max(_hum_salience(lasting, base, step) for base in _HUM_BASES)
     words = f"mains harmonics stand out by {best:.0f} dB in the quiet parts"
-    return Fault("hum", best, 1 - 0.6 * ramp(best, 10, 20), words)
+    return Fault("hum", best, 1 - 0.6 * eased(best, 10, 20), words)
 
 
 def _hum_salience(lasting_db: np.ndarray, base: float, step: float) -> float:
@@ -80,8 +80,8 @@ def _hum_salience(lasting_db: np.ndarray, base: float, step: float) -> float:
 def noise_floor(f: Features) -> Fault:
     """Noise in the weakest of eight bands above 12 kHz in the quiet parts, in dB.
 
-    Relative to the loudest frame. Noise fills every band; overtones, cymbals and what a codec
-    leaves do not.
+    Relative to the loudest frame. Noise fills every band and flutters from bin to bin; overtones
+    and what a codec leaves do not.
     """
     if f.active.sum() < 20:
         return Fault("noise floor", -120.0, 1.0, "too short to hear a noise floor")
@@ -89,15 +89,26 @@ def noise_floor(f: Features) -> Fault:
     first = min(int(12_000 / f.hz[1]), int(0.7 * width))
     high = f.power[f.active, first : int(0.93 * width)]
     level = high.sum(1)
-    quiet = high[level <= np.percentile(level, 10)].mean(0, dtype=np.float64)
-    weakest = min(float(band.mean()) for band in np.array_split(quiet, 8)) * width
+    quiet = high[level <= np.percentile(level, 10)].astype(np.float64)
+    weakest = min(map(_noise_power, np.array_split(quiet, 8, axis=1))) * width
     floor_db = float(10 * np.log10(weakest / 10 ** (f.level_db.max() / 10) + 1e-13))
     return Fault(
         "noise floor",
         floor_db,
-        1 - 0.75 * ramp(floor_db, -38, -18),
+        1 - 0.75 * eased(floor_db, -38, -18),
         f"high-frequency noise {floor_db:.0f} dB under the loudest moment",
     )
+
+
+def _noise_power(band: np.ndarray) -> float:
+    """Return the mean power of a band, [frames, bins], as far as its bins flutter like noise.
+
+    The power of a bin of noise is exponentially distributed: the log of its mean lies Euler's 0.577
+    above the mean of its log, within a frame. The overtones of a bright sound lie further apart.
+    """
+    mean = float(band.mean())
+    gap = np.log(band.mean(1) + 1e-20) - np.log(band + 1e-20).mean(1)
+    return mean * ramp(abs(float(gap.mean()) - 0.577), 0.3, 0.1)
 
 
 def smear(f: Features) -> Fault:
@@ -119,7 +130,7 @@ def smear(f: Features) -> Fault:
     loud = levels[1][:tiles, :bands] > 1e-4 * levels[1].max()
     severity = float((middling - np.maximum(brief, lasting))[loud].mean())
     words = f"neither attacks nor tones are sharp ({severity:+.2f})"
-    return Fault("smeared phase", severity, 1 - 0.3 * ramp(severity, -0.08, 0.15), words)
+    return Fault("smeared phase", severity, 1 - 0.3 * eased(severity, -0.08, 0.15), words)
 
 
 def _tiles(power: np.ndarray, frames: int, rate: int) -> tuple[np.ndarray, np.ndarray]:

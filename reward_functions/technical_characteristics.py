@@ -21,7 +21,8 @@ from scipy import signal
 
 from audioforge.data.brief import Brief
 from audioforge.reward_functions.checks import seam_jump
-from audioforge.reward_functions.curves import geometric_mean, plateau, ramp
+from audioforge.reward_functions.curves import eased, geometric_mean, plateau, ramp
+from audioforge.reward_functions.naturalness import descriptors
 from audioforge.reward_functions.score import Score
 from audioforge.utils.spectral_analysis import Features
 
@@ -34,8 +35,8 @@ WEIGHTS = {
     "loop": 0.8,
 }
 _PEAK_TO_LOUDNESS = {
-    "music": (2.5, 7.0),
-    "drums": (2.5, 7.0),
+    "music": (2.5, 6.0),
+    "drums": (2.5, 6.0),
     "phrases": (0.0, 3.5),
     "instruments": (-1.0, 0.6),
     "sfx": (-1.5, 0.6),
@@ -55,7 +56,7 @@ def score(features: Features, brief: Brief | None = None) -> Score:
     values: dict[str, tuple[float, str]] = {
         "loudness": (plateau(lufs, -32, -7, 18), f"{lufs:.1f} LUFS"),
         "dynamics": (
-            ramp(dynamics_db, *_PEAK_TO_LOUDNESS[brief.category if brief else "music"]),
+            eased(dynamics_db, *_peak_to_loudness(features, brief)),
             f"peaks {dynamics_db:.1f} dB above the loudness",
         ),
         "peak": (
@@ -95,11 +96,21 @@ def score(features: Features, brief: Brief | None = None) -> Score:
     )
 
 
+def _peak_to_loudness(features: Features, brief: Brief | None) -> tuple[float, float]:
+    """Return the dB that score 0 and 1; music whose level stands still is judged as a texture."""
+    if brief is not None:
+        return _PEAK_TO_LOUDNESS[brief.category]
+    still = ramp(features.once(descriptors)["level_range_db"], 2.0, 1.0)
+    moving, held = np.array(_PEAK_TO_LOUDNESS["music"]), np.array(_PEAK_TO_LOUDNESS["ambient"])
+    zero, one = moving + still * (held - moving)
+    return float(zero), float(one)
+
+
 def _channels(features: Features) -> float:
     """1 for mono and for ordinary stereo; less for a lost channel or one that cancels in mono."""
     if features.side is None:
         return 1.0
-    return ramp(features.balance_db, 20.0, 7.0) * ramp(features.side_share, 0.9, 0.6)
+    return eased(features.balance_db, 24.0, 8.0) * eased(features.side_share, 0.9, 0.6)
 
 
 def true_peak_dbtp(features: Features) -> float:

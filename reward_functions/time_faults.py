@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import fft, signal
 
-from audioforge.reward_functions.curves import ramp
+from audioforge.reward_functions.curves import eased
 from audioforge.reward_functions.fault import Fault, runs
 from audioforge.utils.spectral_analysis import Features, spectra
 
@@ -94,7 +94,7 @@ def silence_run(f: Features) -> Fault:
     return Fault(
         "silence",
         share,
-        0.1 + 0.9 * ramp(share, 0.7, 0.15),
+        0.1 + 0.9 * eased(share, 0.7, 0.15),
         f"longest silence {share * f.seconds:.1f} s of {f.seconds:.1f} s",
     )
 
@@ -120,7 +120,7 @@ def stutter(f: Features) -> Fault:
     places = np.sort(np.where(found.loud(), places, 0.0))
     severity = float(places[-max(round(0.15 * places.size), 1) :].min())
     words = f"pieces repeat exactly, to {severity:.1f} decimal places"
-    return Fault("stutter", severity, 0.002 + 0.998 * ramp(severity, 3.8, 2.0), words)
+    return Fault("stutter", severity, 0.002 + 0.998 * eased(severity, 3.8, 2.0), words)
 
 
 def _places(similarity: np.ndarray, lags: tuple[float, float], rate: float) -> np.ndarray:
@@ -174,6 +174,6 @@ def repetition(f: Features) -> Fault:
     return Fault(
         "repetition",
         share,
-        0.1 + 0.9 * ramp(share, 0.9, 0.35),
+        0.1 + 0.9 * eased(share, 0.95, 0.5),
         f"{100 * share:.0f} % of the clip repeats exactly within a second",
     )

@@ -159,3 +159,29 @@ def test_holes_and_dc_are_heard_alike_at_any_level(change, gain_db):
         loud = DETECTORS[name](changed(change, base))
         quiet = DETECTORS[name](changed(lambda x: change(x) * 10 ** (gain_db / 20), base))
         assert quiet.value == pytest.approx(loud.value, abs=0.02), name
+
+
+def test_a_decay_to_silence_is_no_hole_and_a_hole_before_a_decay_is():
+    t = np.arange(RATE) / RATE
+    struck = 0.5 * np.sin(2 * np.pi * 200 * t) * np.exp(-t / 0.04)
+    struck[round(0.24 * RATE) :] = 0  # a fortieth of the clip's RMS
+    beats = np.tile(struck, 4)[None]
+    assert DETECTORS["dropouts"](Features(Audio(beats, RATE))).value == 1
+    early, late = RATE // 100, RATE // 5
+    cut = beats.copy()
+    cut[:, 2 * RATE + early : 2 * RATE + late] = 0
+    heard = DETECTORS["dropouts"](Features(Audio(cut, RATE)))
+    assert heard.words.startswith("1 hole")
+    assert heard.value < 0.95
+
+
+def test_bright_overtones_are_no_noise_and_hiss_is():
+    t = signals.timeline()
+    tones = sum(np.sin(2 * np.pi * 210 * k * t + k * k) / k for k in range(1, 100))
+    bright = Audio(np.tile(0.2 * tones, (2, 1)), RATE)
+    clean = DETECTORS["noise floor"](Features(bright))
+    hiss = 0.05 * np.random.default_rng(0).standard_normal((2, t.size))
+    noisy = DETECTORS["noise floor"](Features(Audio(bright.samples + hiss, RATE)))
+    assert clean.value > 0.95
+    assert noisy.value < 0.6
+    assert noisy.severity > clean.severity + 10

@@ -6,6 +6,7 @@ import signals
 
 from audioforge.reward_functions.cuts import cut_strength
 from audioforge.reward_functions.gates import gates, music_gates
+from audioforge.reward_functions.realism import FLOOR, of_margin, realism_model
 from audioforge.utils.audio_processing import Audio, resample
 from audioforge.utils.spectral_analysis import Features
 
@@ -63,6 +64,25 @@ def test_blocks_of_two_pieces_are_heard_as_pieced_together_and_one_piece_is_not(
     assert of_music(signals.mix())["pieced together"] > 0.9
     assert of_music(spliced)["pieced together"] < 0.5
     assert cut_strength(Features(signals.saw_drone())) < 2
+
+
+def test_holes_of_digital_silence_are_no_joints():
+    holed = signals.mix().samples.copy()
+    for start in np.linspace(0.1, 0.9, 24):
+        at = round(start * holed.shape[1])
+        holed[:, at : at + 2_000] = 0
+    assert cut_strength(Features(Audio(holed, 44_100))) < 1.85
+
+
+def test_the_value_of_a_texture_rises_without_corners_to_the_median_of_music():
+    margins = np.linspace(-2.0, 1.5, 701)
+    values = np.array([of_margin(float(m)) for m in margins])
+    steps = np.diff(values)
+    assert (steps >= 0).all()
+    assert np.abs(np.diff(steps)).max() < 0.15 * steps.max()
+    low, quarter, middle = realism_model().levels
+    for margin, value in ((-1.0, FLOOR), (low, 0.5), (quarter, 0.8), (middle, 1.0)):
+        assert of_margin(margin) == pytest.approx(value)
 
 
 def test_real_music_mostly_has_the_texture_of_music_and_noise_and_voices_have_not():

@@ -63,6 +63,13 @@ def test_a_steady_tone_is_not_crushed_music():
     assert judged(signals.sine(level=0.2), BRIEF).measured["check_dynamics"] < 0.5
 
 
+def test_a_held_chord_judged_as_music_is_not_crushed_and_a_crushed_mix_is():
+    held = Audio(0.3 * signals.triad().samples, signals.RATE)
+    assert score(Features(held)).measured["check_dynamics"] > 0.9
+    crushed = signals.limited(signals.mix(), 30)
+    assert score(Features(crushed)).measured["check_dynamics"] < 0.5
+
+
 def test_the_loop_point_is_judged_only_where_a_loop_was_asked():
     rising = Audio(signals.mix().samples * np.linspace(0.02, 1, 8 * signals.RATE), signals.RATE)
     assert "check_loop" not in judged(rising).measured
