@@ -49,9 +49,9 @@ def music():
     [
         ("gain", 0.02),
         ("polarity and sides", 1e-4),
-        ("start 5 ms later", 0.06),
-        ("start 20 ms later", 0.06),
-        ("start 50 ms later", 0.06),  # aim 0.03: a loop that starts on its first beat loses it
+        ("start 5 ms later", 0.03),
+        ("start 20 ms later", 0.03),
+        ("start 50 ms later", 0.03),  # nine of ten pieces: a loop may lose its first beat
         ("rate and files", 0.01),
     ],
 )
@@ -73,8 +73,8 @@ def damaged_totals():
 
 
 def test_more_of_a_fault_seldom_scores_higher():
-    # Aim 0.95. Bands are two-sided: a clip outside one can be moved inside by mild damage.
-    assert np.mean([kept_order(totals) for _, totals in damaged_totals()]) >= 0.65
+    # 0.95 of all pieces; the mix, which lies outside a band, is moved inside by hum and low-pass.
+    assert np.mean([kept_order(totals) for _, totals in damaged_totals()]) >= 0.85
 
 
 def test_strong_damage_costs_where_it_is_a_fault():
