@@ -6,7 +6,8 @@ a gate asks for a clear pulse at all, so that silence, noise and drones earn not
 Half or double of the best-fitting tempo earns up to 0.6 by rule, and a tempo whose off-beats are as
 regular as its beats a quarter less. Listeners take beats slower than about 70 BPM for half of a
 tempo when something sounds between them; so does the score, which then gives 0.6. Where the sound
-itself leaves the octave open otherwise, both pass.
+itself leaves the octave open otherwise, both pass. A tempo that leaves a faster pulse as strong as
+itself unexplained, such as two fifths of the true one, earns half.
 
 Source: target-conditional comb, `docs/rewards.md`; the octave rules are ours, after the preferred
 tempo of listeners (Parncutt 1994, van Noorden and Moelants 1999).
@@ -19,13 +20,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from audioforge.reward_functions.curves import ramp
+from audioforge.reward_functions.curves import eased, ramp
 from audioforge.utils.spectral_analysis import FRAME_HZ, Features, fast_length
 
 _GRID = np.geomspace(40, 240, 260)
 _SPAN = np.linspace(0.98, 1.02, 9)
 RELATIVE_CREDIT = 0.6
 """What half or double the asked tempo is worth."""
+_EXPLAINED = np.array([1, 4 / 3, 3 / 2, 2, 3, 4, 6, 8])
+"""Faster pulses that belong to a tempo: its divisions, triplets and dotted notes, within 8 %."""
 _SLOW_BPM = (76.0, 58.0)
 """From the first down to the second, beats with something between them become half of a tempo."""
 
@@ -90,9 +93,19 @@ def match_tempo(features: Features, bpm: float) -> TempoMatch:
     if clarity == 0:
         return TempoMatch(0.0, 0.0, heard)
     related = max(_direct(correlation, bpm * r, best, (0.85, 1.0)) for r in (0.5, 2))
-    return TempoMatch(
-        clarity * max(_direct(correlation, bpm, best), RELATIVE_CREDIT * related), clarity, heard
-    )
+    score = max(_direct(correlation, bpm, best), RELATIVE_CREDIT * related)
+    if score > 0:
+        own = float(comb(correlation, bpm * _SPAN).max())
+        rival = _unexplained(grid, over_all, bpm)
+        score *= 1 - 0.5 * eased(rival / max(own, 1e-6), 0.9, 1.1)
+    return TempoMatch(clarity * score, clarity, heard)
+
+
+def _unexplained(grid: np.ndarray, over_all: np.ndarray, bpm: float) -> float:
+    """Return the strongest comb of the faster tempi that `bpm` does not explain, or 0."""
+    ratio = grid / bpm
+    apart = np.abs(ratio[:, None] / _EXPLAINED - 1).min(1) > 0.08
+    return float(over_all[apart & (ratio > 1)].max(initial=0.0))
 
 
 def _direct(
