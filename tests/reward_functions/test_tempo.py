@@ -79,6 +79,15 @@ def test_half_and_double_earn_part_and_other_tempi_little():
     assert match_tempo(features, 87).score < 0.1
 
 
+@pytest.mark.parametrize("family", ["house", "techno", "rock", "hiphop", "breakbeat"])
+def test_a_slower_tempo_must_explain_the_faster_pulse(family):
+    features = Features(render(Brief("drums", family, seconds=8.0, bpm=125), 3))
+    own = match_tempo(features, 125).score
+    assert own > 0.9
+    assert match_tempo(features, 125 * 2 / 5).score < 0.7 * own
+    assert match_tempo(features, 62.5).score >= 0.6  # half of it does explain it
+
+
 def test_a_shift_hardly_moves_the_score():
     base = signals.mix()
     shifted = Audio(base.samples[:, 2205:], base.sample_rate)
