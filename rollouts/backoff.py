@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 
@@ -28,6 +28,7 @@ class Backoff:
     clock: Callable[[], float] = time.monotonic
     draw: Callable[[], float] = random.random
     """A number in [0, 1) for the jitter."""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     def __post_init__(self) -> None:
         if not 0 < self.first <= self.cap:
@@ -46,7 +47,7 @@ class Backoff:
     async def wait(self) -> None:
         """Sleep until the window after the last failure is over."""
         while (delay := self.delay) > 0:
-            await asyncio.sleep(delay * (1 + self.jitter * self.draw()))
+            await self.sleep(delay * (1 + self.jitter * self.draw()))
 
     def hold(self, seconds: float) -> None:
         """Leave the service alone for a time that it has named, at most `cap`."""

@@ -68,16 +68,17 @@ def test_a_named_wait_is_kept_but_bounded():
     assert backoff.delay == 8
 
 
-def test_those_that_wait_do_not_all_come_back_at_once(monkeypatch):
+def test_those_that_wait_do_not_all_come_back_at_once():
     clock, slept = Clock(), []
 
     async def sleep(seconds):
         slept.append(seconds)
         clock.now += seconds
 
-    monkeypatch.setattr(asyncio, "sleep", sleep)
     draws = iter([0.0, 0.5])
-    backoff = Backoff(patience=10, first=4, jitter=0.5, clock=clock, draw=lambda: next(draws))
+    backoff = Backoff(
+        patience=10, first=4, jitter=0.5, clock=clock, draw=lambda: next(draws), sleep=sleep
+    )
     for _ in range(2):
         backoff.failed()
         asyncio.run(backoff.wait())

@@ -52,7 +52,7 @@ def test_retry_after_is_read_as_a_date():
     assert named_seconds(RuntimeError("no headers")) == 0.0
 
 
-def test_a_named_wait_holds_all_that_ask(monkeypatch):
+def test_a_named_wait_holds_all_that_ask():
     slept: list[float] = []
     now = [100.0]
 
@@ -60,7 +60,6 @@ def test_a_named_wait_holds_all_that_ask(monkeypatch):
         slept.append(seconds)
         now[0] += seconds
 
-    monkeypatch.setattr(asyncio, "sleep", sleep)
     answers = iter([Refusal("5"), (None, [[1]], [[-1.0]], ["stop"])])
 
     async def call(**_):
@@ -70,7 +69,7 @@ def test_a_named_wait_holds_all_that_ask(monkeypatch):
         return answer
 
     server = SimpleNamespace(_tokens_and_logprobs_completion_wrapper=call)
-    backoff = Backoff(patience=0, cap=60.0, clock=lambda: now[0], draw=lambda: 0.0)
+    backoff = Backoff(patience=0, cap=60.0, clock=lambda: now[0], draw=lambda: 0.0, sleep=sleep)
     patient(server, backoff)
 
     async def run():
